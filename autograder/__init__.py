@@ -1,0 +1,1 @@
+"""Gradus's grader. `autograder.notebook` is what students use, `autograder.grade` what grades."""

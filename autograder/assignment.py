@@ -1,0 +1,135 @@
+"""An assignment: its exercises, their checks and points, and the reference that knows the answers."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from autograder.check import Case, Check, Exercise, checks_in, draw, requests_of
+from autograder.checks import TOPICS
+from autograder.report import Visibility
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class UnknownAssignment(ValueError):
+    """There is no assignment of that name."""
+
+
+@dataclass(frozen=True)
+class GradedCheck:
+    """A check with the visibility that its module gives it."""
+
+    check: Check
+    visibility: Visibility
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A check with its drawn cases and what a right solution is asked for them."""
+
+    check: Check
+    visibility: Visibility
+    cases: list[Case]
+    requests: list[bytes]
+
+
+class Assignment:
+    """An assignment by its name. Raises UnknownAssignment."""
+
+    def __init__(self, name: str) -> None:
+        if name not in TOPICS:
+            raise UnknownAssignment(
+                f"there is no assignment {name!r}; there are: {', '.join(TOPICS)}"
+            )
+        self.name = name
+        topic = TOPICS[name]
+        public = importlib.import_module(f"autograder.checks.public.{topic}")
+        hidden = importlib.import_module(f"autograder.checks.hidden.{topic}")
+        self.exercises: tuple[Exercise, ...] = public.EXERCISES
+        self.reference: dict[str, Any] = hidden.reference()
+        self.checks = [
+            *(GradedCheck(check, "public") for check in checks_in(public)),
+            *(GradedCheck(check, "hidden") for check in checks_in(hidden)),
+        ]
+        self._prepared: dict[int, dict[str, list[Prepared]]] = {}
+
+    @property
+    def release_path(self) -> Path:
+        """The notebook that students receive."""
+        return ROOT / "assignments" / self.name / f"{self.name}.ipynb"
+
+    @property
+    def solution_path(self) -> Path:
+        """The notebook with its solutions, as text."""
+        return ROOT / "solutions" / self.name / f"{self.name}.py"
+
+    @cached_property
+    def release(self) -> dict[str, Any]:
+        """The released notebook as data."""
+        return dict(nbformat.read(self.release_path, as_version=4))
+
+    def points(self, exercise: str) -> float:
+        """The points of an exercise: the sum of its checks."""
+        return sum(item.check.points for item in self.checks if item.check.exercise == exercise)
+
+    def prepare(self, seed: int) -> dict[str, list[Prepared]]:
+        """For each exercise its checks, drawn for this seed; drawn once, the reference proven."""
+        if seed not in self._prepared:
+            prepared: dict[str, list[Prepared]] = {item.name: [] for item in self.exercises}
+            for item in self.checks:
+                cases = draw(item.check, seed)
+                requests = requests_of(item.check, cases, self.reference)
+                prepared[item.check.exercise].append(
+                    Prepared(item.check, item.visibility, cases, requests)
+                )
+            self._prepared = {seed: prepared}
+        return self._prepared[seed]
+
+    def stand_in(self, names: Iterable[str]) -> str:
+        """Source that defines the reference's functions of these names, and nothing else that
+        they don't use."""
+        functions = [self.reference[name] for name in names if callable(self.reference[name])]
+        if not functions:
+            return ""
+        module = inspect.getmodule(functions[0])
+        assert module is not None
+        tree = ast.parse(inspect.getsource(module))
+        definitions = {name: node for node in tree.body for name in defined_names(node)}
+        imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+        needed = used_names(definitions, [function.__name__ for function in functions])
+        body = [node for node in tree.body if set(defined_names(node)) & needed]
+        return "\n".join(ast.unparse(node) for node in [*imports, *body])
+
+
+def defined_names(node: ast.stmt) -> list[str]:
+    """The names that a statement defines at the top level of a module or cell."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign | ast.AugAssign):
+        targets = [node.target]
+    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+
+
+def used_names(definitions: dict[str, ast.stmt], names: Iterable[str]) -> set[str]:
+    """`names`, and all the defined names that their definitions use, directly or not."""
+    found: set[str] = set()
+    waiting = [name for name in names if name in definitions]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            used = {n.id for n in ast.walk(definitions[name]) if isinstance(n, ast.Name)}
+            waiting += sorted(used & definitions.keys())
+    return found

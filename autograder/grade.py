@@ -1,0 +1,300 @@
+"""grade(notebook, assignment) -> Report: pure, and the only way to a score."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from autograder import publish
+from autograder.assignment import Assignment, Prepared
+from autograder.check import Exercise, Verdict, explain, judge
+from autograder.report import CheckResult, ExerciseResult, Fault, Report
+from autograder.sandbox.client import (
+    ExerciseChannel,
+    IsolationChoice,
+    Lost,
+    Sandbox,
+    Worker,
+)
+from autograder.sandbox.messages import CellDone, Limits
+from autograder.submission import Cell, Submission, UnreadableNotebook, read_file, read_submission
+
+MAX_RESTARTS = 8
+
+
+@contextmanager
+def open_sandbox(
+    isolation: IsolationChoice = "auto", limits: Limits | None = None
+) -> Iterator[Sandbox]:
+    """A sandbox with the published code in it; raises IsolationUnavailable."""
+    with tempfile.TemporaryDirectory(prefix="gradus-published-") as folder:
+        Path(folder).chmod(0o755)  # workers may be another user
+        publish.write_for_workers(Path(folder))
+        with Sandbox(Path(folder), isolation, limits) as sandbox:
+            yield sandbox
+
+
+def grade(
+    notebook: Path | bytes,
+    assignment: Assignment | str,
+    *,
+    sandbox: Sandbox | None = None,
+    seed: int = 0,
+    student: str = "",
+) -> Report:
+    """Grades one submission: a notebook's path or its bytes.
+
+    Whatever the submission does ends in a Report. Raises UnknownAssignment, and
+    IsolationUnavailable where no `sandbox` is given and none can be had.
+    """
+    assignment = Assignment(assignment) if isinstance(assignment, str) else assignment
+    if sandbox is None:
+        with open_sandbox() as opened:
+            return grade(notebook, assignment, sandbox=opened, seed=seed, student=student)
+    started = time.perf_counter()
+    prepared = assignment.prepare(seed)
+    data = b""
+    faults: list[Fault] = []
+    try:
+        data = notebook if isinstance(notebook, bytes) else read_file(notebook)
+        submission = read_submission(data, assignment)
+    except UnreadableNotebook as error:
+        reason = str(error)[:1].upper() + str(error)[1:] + "."
+        faults.append(Fault("notebook", "", reason))
+        exercises = [_unjudged(e, prepared[e.name], reason) for e in assignment.exercises]
+    else:
+        faults += submission.faults
+        with Session(sandbox, submission, seed, faults) as session:
+            exercises = _grade_exercises(assignment, prepared, session, faults)
+    return Report(
+        assignment=assignment.name,
+        student=student,
+        submission=hashlib.sha256(data).hexdigest(),
+        score=sum(exercise.score for exercise in exercises),
+        max_score=sum(exercise.max_score for exercise in exercises),
+        exercises=exercises,
+        faults=faults,
+        isolation={"name": sandbox.isolation, "features": sandbox.features},
+        versions=sandbox.versions,
+        seed=seed,
+        seconds=time.perf_counter() - started,
+    )
+
+
+class Session:
+    """A submission's worker with its cells run; started again where the submission ended it."""
+
+    def __init__(
+        self, sandbox: Sandbox, submission: Submission, seed: int, faults: list[Fault]
+    ) -> None:
+        self.submission = submission
+        self.results: dict[int, CellDone] = {}
+        self._sandbox = sandbox
+        self._seed = seed
+        self._faults = faults
+        self._worker: Worker | None = None
+        self._skipped: set[int] = set()
+        self._starts = 0
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def exercise(self, forbids: str) -> ExerciseChannel:
+        """A fresh fork of the state after all cells. Raises Lost."""
+        for attempt in (1, 2):
+            if self._worker is None:
+                self._run_cells()
+            assert self._worker is not None
+            try:
+                return self._worker.exercise(forbids)
+            except Lost:
+                self._end()
+                if attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    def cell_error(self, exercise: str) -> str:
+        """Why the exercise's cell did not define what it should; empty where it ran."""
+        for cell in self.submission.cells:
+            if cell.name == exercise and cell.index in self._skipped:
+                return f"The cell {exercise!r} could not be run to its end."
+            done = self.results.get(cell.index)
+            if cell.name == exercise and done is not None and done.error:
+                return f"The cell {exercise!r} stopped with {done.error}."
+        return ""
+
+    def _run_cells(self) -> None:
+        while True:
+            self._starts += 1
+            if self._starts > MAX_RESTARTS:
+                raise Lost("crash", "The notebook ended its process again and again.")
+            self._worker = self._sandbox.worker(self._seed)
+            lost = self._first_lost_cell(self._worker)
+            if lost is None:
+                return
+            self._end()
+            cell, error = lost
+            self._skipped.add(cell.index)
+            self._faults.append(Fault(error.kind, cell.name, f"The {_called(cell)} {error}."))
+
+    def _first_lost_cell(self, worker: Worker) -> tuple[Cell, Lost] | None:
+        for cell in self.submission.cells:
+            if cell.index in self._skipped:
+                continue
+            try:
+                done = worker.run_cell(cell.source)
+            except Lost as error:
+                return cell, error
+            if cell.index not in self.results:
+                self._note(cell, done)
+            self.results[cell.index] = done
+        return None
+
+    def _note(self, cell: Cell, done: CellDone) -> None:
+        if done.truncated:
+            message = f"The {_called(cell)} wrote more output than is kept."
+            self._faults.append(Fault("output", cell.name, message))
+        if cell.role == "solution" and done.error and "NotImplementedError" not in done.error:
+            message = f"The {_called(cell)} stopped with {done.error}."
+            self._faults.append(Fault("notebook", cell.name, message))
+
+    def _end(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+        self._worker = None
+
+
+def _called(cell: Cell) -> str:
+    return cell.name if cell.role == "plain" else f"cell {cell.name!r}"
+
+
+def _grade_exercises(
+    assignment: Assignment,
+    prepared: dict[str, list[Prepared]],
+    session: Session,
+    faults: list[Fault],
+) -> list[ExerciseResult]:
+    results: list[ExerciseResult] = []
+    failed: list[Exercise] = []
+    for exercise in assignment.exercises:
+        noted: list[Fault] = []
+        checks = _grade_exercise(exercise, prepared[exercise.name], session, noted, "", "")
+        result = _result(exercise, checks)
+        used = session.submission.sources_used_by(exercise)
+        names = [n for other in failed for n in other.defines if n in used]
+        if result.score < result.max_score and names:
+            # A mistake costs points once: judged again with right versions of what it uses.
+            again: list[Fault] = []
+            note = (
+                f"Judged with the reference's {' and '.join(names)}, so that a mistake counts once."
+            )
+            source = assignment.stand_in(names)
+            checks = _grade_exercise(
+                exercise, prepared[exercise.name], session, again, source, note, names
+            )
+            better = _result(exercise, checks)
+            if better.score > result.score:
+                result, noted = better, again
+        if result.score < result.max_score:
+            failed.append(exercise)
+        results.append(result)
+        faults += noted
+    return results
+
+
+def _grade_exercise(
+    exercise: Exercise,
+    checks: Sequence[Prepared],
+    session: Session,
+    faults: list[Fault],
+    stand_in: str,
+    note: str,
+    names: Sequence[str] = (),
+) -> list[CheckResult]:
+    """Runs an exercise's checks in a fork of its own, and in a fresh one after each that was
+    lost. Where the solution uses what the exercise forbids, none of them counts."""
+    error = session.cell_error(exercise.name)
+    if exercise.name not in session.submission.found:
+        error = f"No cell defines {exercise.name}."
+    forbidden = set(session.submission.forbidden_in_source(exercise))
+    results: list[CheckResult] = []
+    channel: ExerciseChannel | None = None
+    lost = 0
+    try:
+        for item in checks:
+            verdict = Verdict()
+            try:
+                if lost == 2:
+                    raise Lost("timeout", "Not run: two checks before it did not come to an end.")
+                if channel is None:
+                    channel = session.exercise(exercise.forbids)
+                    if stand_in:
+                        channel.stand_in(stand_in, names)
+                channel.expect(item.requests)
+                verdict = judge(item.check, item.cases, channel, session._seed)
+            except Lost as gone:
+                verdict.failure = gone
+            if channel is not None:
+                forbidden |= channel.forbidden
+            if isinstance(verdict.failure, Lost):
+                if lost < 2:
+                    where = f"{exercise.name}: {item.check.name}"
+                    faults.append(Fault(verdict.failure.kind, where, str(verdict.failure)))
+                lost += 1
+                if channel is not None:
+                    channel.close()
+                    channel = None
+            results.append(_check_result(item, verdict, error, note))
+    finally:
+        if channel is not None:
+            channel.close()
+    if forbidden:
+        message = (
+            f"The solution uses {', '.join(sorted(forbidden)[:3])}; "
+            f"this exercise asks for it to be done without {exercise.forbids_in_words}."
+        )
+        faults.append(Fault("forbidden", exercise.name, message))
+        for result in results:
+            result.passed, result.message = False, message
+    return results
+
+
+def _check_result(item: Prepared, verdict: Verdict, error: str, note: str) -> CheckResult:
+    message, counterexample = explain(item.check, verdict)
+    passed = verdict.failure is None
+    if not passed and error and "NotImplementedError" not in error:
+        message = f"{error}\n{message}"
+    return CheckResult(
+        name=item.check.name,
+        visibility=item.visibility,
+        points=item.check.points,
+        passed=passed,
+        statement=item.check.statement,
+        message="\n".join(filter(None, [message, note])),
+        counterexample=counterexample,
+        cases=verdict.cases,
+        seconds=verdict.seconds,
+    )
+
+
+def _result(exercise: Exercise, checks: list[CheckResult]) -> ExerciseResult:
+    score = sum(check.points for check in checks if check.passed)
+    return ExerciseResult(exercise.name, score, sum(check.points for check in checks), checks)
+
+
+def _unjudged(exercise: Exercise, checks: Sequence[Prepared], reason: str) -> ExerciseResult:
+    verdict = Verdict(failure=Lost("notebook", reason))
+    return _result(exercise, [_check_result(item, verdict, "", "") for item in checks])

@@ -1,0 +1,67 @@
+"""What the grader and the sandbox say to each other, besides the requests of subject.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from autograder.sandbox.wire import Codec
+
+FRAME_BYTES = 64 * 2**20
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one submission may use. Times are wall-clock seconds, sizes bytes."""
+
+    cell_seconds: float = 30.0
+    call_seconds: float = 10.0
+    exercise_seconds: float = 20.0
+    submission_seconds: float = 180.0
+    memory_bytes: int = 2 * 2**30
+    scratch_bytes: int = 64 * 2**20
+    output_bytes: int = 2**20
+    processes: int = 32
+
+
+class RunCell(msgspec.Struct, tag="run"):
+    """Run one cell of the notebook."""
+
+    source: str
+
+
+class Fork(msgspec.Struct, tag="fork"):
+    """Fork the state for an exercise: the child serves the socket that travels along, with the
+    operations that match `forbids` blocked."""
+
+    forbids: str
+
+
+class CellDone(msgspec.Struct, tag="done"):
+    """A cell has run: its outputs as nbformat has them, and its error, empty where none."""
+
+    outputs: list[dict[str, Any]]
+    error: str = ""
+    truncated: bool = False
+
+
+class Hello(msgspec.Struct, tag="hello"):
+    """An exercise's process is there (the kernel adds its process id)."""
+
+
+class Ask(msgspec.Struct, tag="ask"):
+    """Answer these requests (encoded subject.Request), in order, a frame each."""
+
+    requests: list[bytes]
+
+
+class StandIn(msgspec.Struct, tag="stand_in"):
+    """Define `names`, as `source` does, in the student's namespace, for this fork alone."""
+
+    source: str
+    names: list[str]
+
+
+orders = Codec(RunCell | Fork)
+results = Codec(CellDone | Hello)
+exercise_orders = Codec(Ask | StandIn)

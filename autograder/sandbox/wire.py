@@ -1,0 +1,221 @@
+"""Values and frames on the wire between the grader and a sandboxed worker.
+
+A frame is a four-byte length and that many bytes of MessagePack. A tensor travels as an
+extension type: its dtype, shape, strides and device in a small header, then its raw bytes. Nothing
+is pickled or evaluated; whatever does not fit the format raises ProtocolError, and whatever
+a worker returns that is no plain data arrives as Opaque, which equals nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import socket
+import struct
+import time
+from typing import Any
+
+import msgspec
+import torch
+
+TENSOR, OPAQUE, TUPLE = 1, 2, 3
+DTYPES: dict[str, torch.dtype] = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+        *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool),
+    )
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+MAX_DIMENSIONS = 64
+MAX_DEPTH = 32
+
+
+class ProtocolError(Exception):
+    """The other side sent something that is not in the protocol."""
+
+
+class AnswerTooLarge(Exception):
+    """A value is larger than one answer may be."""
+
+
+class Opaque(msgspec.Struct, frozen=True):
+    """Stands for a returned object that is no plain data: only its type's name travelled."""
+
+    type_name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.type_name}>"
+
+
+class TensorHeader(msgspec.Struct, array_like=True):
+    """What stands before a tensor's bytes."""
+
+    dtype: str
+    shape: list[int]
+    strides: list[int]  # empty where the tensor is contiguous
+    meta: bool
+
+
+_header_decoder = msgspec.msgpack.Decoder(TensorHeader)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def pack(value: Any, limit: int | None = None) -> Any:
+    """`value` with every tensor and foreign object replaced by what MessagePack can carry.
+
+    Raises AnswerTooLarge where the tensors' bytes exceed `limit`, before copying any of them.
+    """
+    if limit is not None and _tensor_bytes(value, MAX_DEPTH) > limit:
+        raise AnswerTooLarge(f"the value is larger than {limit / 2**20:.0f} MiB")
+    return _pack(value, MAX_DEPTH)
+
+
+def _tensor_bytes(value: Any, depth: int) -> int:
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    if depth and isinstance(value, list | tuple):
+        return sum(_tensor_bytes(item, depth - 1) for item in value)
+    if depth and isinstance(value, dict):
+        return sum(_tensor_bytes(item, depth - 1) for item in value.values())
+    return 0
+
+
+def _pack(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind in (int, float, bool, str, bytes, type(None)):
+        if kind is int and not -(2**63) <= value < 2**64:
+            return _opaque(value)
+        return value
+    if isinstance(value, torch.Tensor):
+        return _pack_tensor(value)
+    if depth and isinstance(value, list | tuple):
+        items = [_pack(item, depth - 1) for item in value]
+        if isinstance(value, tuple):  # a tuple arrives as a tuple: student code may look
+            return msgspec.msgpack.Ext(TUPLE, _encoder.encode(items))
+        return items
+    if depth and isinstance(value, dict):
+        if all(type(key) in (str, int) for key in value):
+            return {key: _pack(item, depth - 1) for key, item in value.items()}
+        return _opaque(value)
+    if isinstance(value, numbers.Integral):  # numpy's integers count as ints
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    return _opaque(value)
+
+
+def _opaque(value: Any) -> msgspec.msgpack.Ext:
+    return msgspec.msgpack.Ext(OPAQUE, type(value).__qualname__[:200].encode())
+
+
+def _pack_tensor(tensor: torch.Tensor) -> msgspec.msgpack.Ext:
+    tensor = tensor.detach()
+    if tensor.dtype not in NAMES or tensor.layout != torch.strided:
+        return msgspec.msgpack.Ext(OPAQUE, f"Tensor of {tensor.dtype}, {tensor.layout}".encode())
+    meta = tensor.device.type == "meta"
+    if not meta and tensor.device.type != "cpu":
+        tensor = tensor.cpu()
+    # A stride of 0 means that elements share memory, which a copy cannot reproduce.
+    strided = not tensor.is_contiguous() and 0 not in tensor.stride()
+    strides = list(tensor.stride()) if strided else []
+    header = _encoder.encode(TensorHeader(NAMES[tensor.dtype], list(tensor.shape), strides, meta))
+    data = b"" if meta else _raw(tensor)
+    return msgspec.msgpack.Ext(TENSOR, struct.pack(">H", len(header)) + header + data)
+
+
+def _raw(tensor: torch.Tensor) -> bytes:
+    tensor = tensor.resolve_conj().resolve_neg().contiguous()
+    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+
+
+def unpack(code: int, data: memoryview) -> Any:
+    """What an extension type stands for; raises ProtocolError where the bytes don't add up."""
+    if code == TUPLE:
+        return tuple(_tuple_decoder.decode(data))
+    if code == OPAQUE:
+        return Opaque(bytes(data[:200]).decode(errors="replace"))
+    if code != TENSOR or len(data) < 2:
+        raise ProtocolError(f"unknown extension type {code}")
+    (length,) = struct.unpack(">H", data[:2])
+    try:
+        header = _header_decoder.decode(data[2 : 2 + length])
+        dtype = DTYPES[header.dtype]
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise ProtocolError(f"a tensor's header is malformed: {error}") from None
+    raw = data[2 + length :]
+    shape, strides = header.shape, header.strides
+    size = torch.empty((), dtype=dtype).element_size()
+    if len(shape) > MAX_DIMENSIONS or any(not 0 <= n < 2**40 for n in shape):
+        raise ProtocolError("a tensor's shape is out of range")
+    if header.meta:
+        return torch.empty(shape, dtype=dtype, device="meta")
+    if math.prod(shape) * size != len(raw):
+        raise ProtocolError(f"a tensor of shape {shape} came with {len(raw)} bytes")
+    if raw:
+        tensor = torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(dtype).reshape(shape)
+    else:
+        tensor = torch.empty(shape, dtype=dtype)
+    if not strides:
+        return tensor
+    if len(strides) != len(shape) or any(not 1 <= s < 2**40 for s in strides):
+        raise ProtocolError("a tensor's strides are out of range")
+    span = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1
+    if span > 16 * max(tensor.numel(), 1):
+        raise ProtocolError("a tensor's strides span too much memory")
+    return torch.empty_strided(shape, strides, dtype=dtype).copy_(tensor)
+
+
+_tuple_decoder = msgspec.msgpack.Decoder(list, ext_hook=unpack)
+
+
+class Codec:
+    """Encodes and decodes the Structs of one tagged union."""
+
+    def __init__(self, union: Any) -> None:
+        self._decoder = msgspec.msgpack.Decoder(union, ext_hook=unpack)
+
+    def encode(self, message: msgspec.Struct) -> bytes:
+        return _encoder.encode(message)
+
+    def decode(self, frame: bytes) -> Any:
+        try:
+            return self._decoder.decode(frame)
+        except ProtocolError:
+            raise
+        except Exception as error:  # a hostile frame may break the decoder in any way
+            raise ProtocolError(f"a malformed answer: {str(error)[:200]}") from None
+
+
+def send_frame(sock: socket.socket, frame: bytes) -> None:
+    """Sends one frame; raises OSError (TimeoutError too) where the other side is gone."""
+    sock.sendall(struct.pack(">I", len(frame)) + frame)
+
+
+def receive_frame(
+    sock: socket.socket, limit: int, deadline: float | None = None, begun: bytes = b""
+) -> bytes:
+    """Receives one frame of at most `limit` bytes, of whose length `begun` is already there.
+
+    Raises EOFError where the other side is gone, TimeoutError past the deadline (of
+    time.monotonic), ProtocolError where the frame is too large.
+    """
+    head = begun + _receive_exactly(sock, 4 - len(begun), deadline)
+    (length,) = struct.unpack(">I", head)
+    if length > limit:
+        raise ProtocolError(f"an answer of {length / 2**20:.0f} MiB is over the limit")
+    return _receive_exactly(sock, length, deadline)
+
+
+def _receive_exactly(sock: socket.socket, length: int, deadline: float | None) -> bytes:
+    buffer = bytearray(length)
+    view = memoryview(buffer)
+    received = 0
+    while received < length:
+        if deadline is not None:
+            sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        count = sock.recv_into(view[received:])
+        if count == 0:
+            raise EOFError("the other side closed the connection")
+        received += count
+    return bytes(buffer)

@@ -1,0 +1,1 @@
+"""Unusual right solutions: what the checks must accept."""
