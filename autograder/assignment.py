@@ -1,4 +1,4 @@
-"""An assignment: its exercises, their checks and points, and the reference that knows the answers."""
+"""An assignment: its exercises, their checks and points, and the reference with the answers."""
 
 from __future__ import annotations
 

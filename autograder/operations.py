@@ -36,9 +36,9 @@ def matching(pattern: str) -> tuple[str, ...]:
 
 @contextmanager
 def blocked(pattern: str) -> Iterator[list[str]]:
-    """Blocks every operation that matches `pattern` (none where it is empty); yields the list of those that were tried.
+    """Blocks every operation that matches `pattern`, none where it is empty.
 
-    A blocked operation raises ForbiddenOperation, and is listed even if that is caught.
+    Yields the list of the operations that were tried. A blocked operation raises ForbiddenOperation, and is listed even if that is caught.
     """
     tried: list[str] = []
 

@@ -1,3 +1,3 @@
-"""The checks, by topic: public ones, which students have, and hidden ones, which only grading runs."""
+"""The checks, by topic: public ones, which students have, and hidden ones, for grading alone."""
 
 TOPICS = {"02-convolution": "convolution"}

@@ -106,6 +106,7 @@ def _check(result: int, what: str) -> int:
 
 
 def prctl(option: int, *arguments: int) -> None:
+    """Changes a property of this process (man 2 prctl)."""
     padded = (*arguments, 0, 0, 0, 0)[:4]
     _check(_libc.prctl(option, *(ctypes.c_ulong(a) for a in padded)), f"prctl {option}")
 
