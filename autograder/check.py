@@ -191,10 +191,14 @@ def judge(item: Check, cases: Sequence[Case], channel: Channel, seed: int) -> Ve
         if failure is None:
             continue
         verdict.failure, verdict.calls = failure, calls
+        if isinstance(failure, SubjectLost) or is_blank(failure):
+            break
         drawn_index = index - len(item.examples)
-        if drawn_index > 0 and not isinstance(failure, SubjectLost) and not is_blank(failure):
+        if drawn_index > 0:
             _shrink(item, drawn_index, verdict, channel, seed)
-        break
+        if drawn_index >= 0:
+            break
+        # An example is decisive, and therefore large: a drawn case that fails is easier to read.
     verdict.seconds = time.perf_counter() - started
     return verdict
 
@@ -240,6 +244,9 @@ def _run(
         item.function(student, **case.arguments)
     except (Failure, StudentError, SubjectLost) as failure:
         return failure, student._log
+    except Exception as error:  # a check that trusted what came back
+        message = f"what came back can't be used ({type(error).__name__}: {error})"
+        return Failure(message), student._log
     return None, student._log
 
 
@@ -339,6 +346,8 @@ def _equal(value: Any, expected: Any) -> bool:
             and len(value) == len(expected)
             and all(_equal(v, e) for v, e in zip(value, expected, strict=True))
         )
+    if isinstance(value, torch.Tensor):
+        return False
     return type(value) is type(expected) and bool(value == expected)
 
 

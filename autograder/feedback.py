@@ -28,12 +28,15 @@ def exercise_html(name: str, checks: Sequence[CheckResult]) -> str:
     """An exercise's checks, the failed ones first, each with its smallest counterexample."""
     earned = sum(check.points for check in checks if check.passed)
     total = sum(check.points for check in checks)
-    ordered = sorted(checks, key=lambda check: check.passed)
-    rows = "".join(_check_html(check) for check in ordered)
     return (
         f'<div style="max-width:60em"><p style="margin:.2em 0"><b>{escape(name)}</b> '
-        f"{points(earned)} of {points(total)} points</p>{rows}</div>"
+        f"{points(earned)} of {points(total)} points</p>{checks_html(checks)}</div>"
     )
+
+
+def checks_html(checks: Sequence[CheckResult]) -> str:
+    """The same without its heading."""
+    return "".join(_check_html(check) for check in sorted(checks, key=lambda check: check.passed))
 
 
 def _check_html(check: CheckResult) -> str:

@@ -144,6 +144,7 @@ class Session:
             self._worker = self._sandbox.worker(self._seed)
             lost = self._first_lost_cell(self._worker)
             if lost is None:
+                self._worker.end_leftovers()
                 return
             self._end()
             cell, error = lost

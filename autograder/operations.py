@@ -38,7 +38,8 @@ def matching(pattern: str) -> tuple[str, ...]:
 def blocked(pattern: str) -> Iterator[list[str]]:
     """Blocks every operation that matches `pattern`, none where it is empty.
 
-    Yields the list of the operations that were tried. A blocked operation raises ForbiddenOperation, and is listed even if that is caught.
+    Yields the list of the operations that were tried. A blocked operation raises
+    ForbiddenOperation, and is listed even if that is caught.
     """
     tried: list[str] = []
 

@@ -12,6 +12,7 @@ import msgspec
 
 FaultKind = Literal["timeout", "memory", "crash", "output", "protocol", "notebook", "forbidden"]
 Visibility = Literal["public", "hidden"]
+Status = Literal["graded", "missing", "failed"]
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -63,6 +64,13 @@ class Report(msgspec.Struct):
     seed: int
     seconds: float
     schema: int = 1
+
+    @property
+    def status(self) -> Status:
+        """ "missing" where no notebook was handed in, "failed" where one could not be graded."""
+        if not self.submission:
+            return "missing"
+        return "graded" if self.isolation else "failed"
 
     def to_json(self) -> bytes:
         """The Report as one line of JSON."""

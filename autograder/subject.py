@@ -71,7 +71,8 @@ class StudentError(Exception):
     def __init__(self, raised: Raised) -> None:
         self.types = raised.types
         self.line = raised.line
-        super().__init__(f"{raised.types[0] if raised.types else 'Exception'}: {raised.message}")
+        name = raised.types[0] if raised.types else "Exception"
+        super().__init__(f"{name}: {raised.message}" if raised.message else name)
 
 
 class SubjectLost(Exception):
@@ -128,7 +129,8 @@ class StudentFunction:
         self, *args: Any, cotangent: torch.Tensor, **kwargs: Any
     ) -> tuple[Any, list[Any]]:
         """(value, gradients): the gradients of (value * cotangent).sum() with respect to each
-        floating tensor among the arguments, in their order; None where there is none."""
+        floating tensor among the arguments, in their order; None where there is none. Of a
+        tuple, the gradients of its first item."""
         reply = self._subject._ask(Call(self._name, list(args), kwargs, cotangent=cotangent))
         count = sum(_is_floating(item) for item in [*args, *kwargs.values()])
         gradients = reply.gradients or []
@@ -192,9 +194,10 @@ def _answer(request: Request, namespace: Mapping[str, Any]) -> Value:
     value = namespace[name](*args, **kwargs)
     leaves = list(_floating(args, kwargs))
     gradients: list[Any] = [None] * len(leaves)
-    cotangent = request.cotangent
-    if isinstance(value, torch.Tensor) and value.requires_grad and value.shape == cotangent.shape:
-        gradients = list(torch.autograd.grad(value, leaves, cotangent, allow_unused=True))
+    output = value[0] if isinstance(value, list | tuple) and value else value
+    ready = isinstance(output, torch.Tensor) and output.requires_grad
+    if ready and output.shape == request.cotangent.shape:
+        gradients = list(torch.autograd.grad(output, leaves, request.cotangent, allow_unused=True))
     return Value(pack(value, ANSWER_BYTES), gradients=pack(gradients, ANSWER_BYTES))
 
 

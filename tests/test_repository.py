@@ -25,7 +25,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # imports from its own layer and from those below it. "" is autograder/__init__.py.
 LAYERS = [
     ["", "cli"],
-    ["adapters", "batch", "build", "demo"],
+    ["demo", "doctor"],
+    ["adapters", "batch", "build"],
     ["grade"],
     ["assignment", "notebook", "publish", "submission"],
     ["checks", "misconceptions"],

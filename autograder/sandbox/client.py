@@ -36,7 +36,7 @@ from autograder.sandbox.messages import (
     orders,
     results,
 )
-from autograder.sandbox.parent import Ended, IsolationName, Ready, Settings, Start
+from autograder.sandbox.parent import SWEEP, Ended, IsolationName, Ready, Settings, Start
 from autograder.sandbox.wire import ProtocolError, receive_frame, send_frame
 
 STRONGEST_FIRST: tuple[IsolationName, ...] = ("namespaces", "bubblewrap", "landlock")
@@ -210,6 +210,8 @@ class Worker:
     def __init__(self, control: socket.socket, seed: int, limits: Limits) -> None:
         self._limits = limits
         self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._handle = -1
         self._guard, guard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             message = msgspec.json.encode(Start(limits, seed))
@@ -221,6 +223,11 @@ class Worker:
         finally:
             channel.close()
             guard.close()
+        try:
+            self._handle = _receive_hello(self._channel, time.monotonic() + limits.cell_seconds)
+        except (OSError, EOFError, ProtocolError):
+            self.close()
+            raise OSError("the warm parent gave no worker") from None
 
     def __enter__(self) -> Worker:
         return self
@@ -237,6 +244,19 @@ class Worker:
         """Ends every process of the submission."""
         self._channel.close()
         self._guard.close()
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def end_leftovers(self) -> None:
+        """Ends the processes that the cells left running. Raises Lost."""
+        try:
+            self._guard.settimeout(self._limits.call_seconds)
+            self._guard.send(SWEEP)
+            if self._guard.recv(16) != SWEEP:
+                raise EOFError
+        except (OSError, EOFError) as error:
+            raise self._lost(error, self._limits.call_seconds) from None
 
     def run_cell(self, source: str) -> CellDone:
         """Runs a cell; raises Lost where that ended or outlasted the worker."""
@@ -251,19 +271,29 @@ class Worker:
         return done
 
     def exercise(self, forbids: str) -> ExerciseChannel:
-        """A fork of the state after the cells, for one exercise."""
+        """A fork of the state after the cells, for one exercise.
+
+        The worker itself is stopped meanwhile: its threads could lend the fork a hand with what
+        is blocked there.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         deadline = time.monotonic() + self._limits.call_seconds
         try:
+            self._signal(signal.SIGCONT)
             self._order(Fork(forbids), deadline, theirs.fileno())
             handle = _receive_hello(ours, deadline)
+            self._signal(signal.SIGSTOP)
         except (OSError, EOFError, ProtocolError) as error:
             ours.close()
             raise self._lost(error, self._limits.call_seconds) from None
         finally:
             theirs.close()
         return ExerciseChannel(ours, handle, self._limits, self)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._handle >= 0:
+            signal.pidfd_send_signal(self._handle, number)
 
     def _order(self, order: RunCell | Fork, deadline: float, fd: int | None = None) -> None:
         self._channel.settimeout(max(deadline - time.monotonic(), 0.001))

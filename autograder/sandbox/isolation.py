@@ -299,10 +299,10 @@ def deny_system_calls(signals: bool) -> None:
     )
 
 
-def deny_new_programs() -> None:
-    """Refuses to start programs: from here on only this process's own code runs."""
+def deny_helpers() -> None:
+    """Refuses to start programs and to signal processes: only this process's own code runs."""
     column = _MACHINES[platform.machine()][0]
-    _install([_refuse(row[column]) for row in _EXECS.values()])
+    _install([_refuse(row[column]) for row in (_EXECS | _SIGNALS).values()])
 
 
 Instruction = tuple[int, int, int, int]

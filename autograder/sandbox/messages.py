@@ -46,7 +46,7 @@ class CellDone(msgspec.Struct, tag="done"):
 
 
 class Hello(msgspec.Struct, tag="hello"):
-    """An exercise's process is there (the kernel adds its process id)."""
+    """A worker's or an exercise's process is there (the kernel adds its process id)."""
 
 
 class Ask(msgspec.Struct, tag="ask"):

@@ -30,6 +30,7 @@ from autograder.sandbox.messages import Limits
 
 IsolationName = Literal["namespaces", "bubblewrap", "landlock", "none"]
 GUARD_INTERVAL = 0.05
+SWEEP = b"sweep"
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -182,7 +183,7 @@ def _guard(
     namespaces = settings.isolation == "namespaces"
     scratch = settings.scratch if namespaces else tempfile.mkdtemp(dir=settings.scratch)
     if namespaces:
-        isolation.unshare(isolation.NEWNS | isolation.NEWPID | isolation.NEWNET | isolation.NEWIPC)
+        isolation.unshare(isolation.NEWPID | isolation.NEWNET | isolation.NEWIPC)
     elif sys.platform == "linux":
         isolation.prctl(isolation.PR_SET_CHILD_SUBREAPER, 1)
     init = os.fork()
@@ -213,8 +214,11 @@ def _watch(init: int, grader: socket.socket, limits: Limits, scratch: str | None
             ready, _, _ = select.select([handle, channel], [], [], GUARD_INTERVAL)
             if handle in ready:
                 return Ended("exited")
-            if channel in ready:  # the grader sends nothing: it has closed its end
-                return Ended("closed")
+            if channel in ready:
+                if grader.recv(16) != SWEEP:  # the grader has closed its end
+                    return Ended("closed")
+                _sweep(init)
+                grader.send(SWEEP)
             if time.monotonic() > deadline:
                 return Ended("timeout")
             # A fork bomb grows faster than it can be counted: look no further than the limit.
@@ -227,6 +231,26 @@ def _watch(init: int, grader: socket.socket, limits: Limits, scratch: str | None
                 return Ended("scratch")
     finally:
         os.close(handle)
+
+
+def _sweep(init: int) -> None:
+    """Ends what the cells left running, so that only the worker itself can help an exercise."""
+    for _ in range(20):
+        children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
+        kept = {init, *map(int, children[:1])}  # the oldest child is the worker
+        left = [pid for pid in _descendants() if pid not in kept and not _is_zombie(pid)]
+        if not left:
+            return
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def _is_zombie(pid: int) -> bool:
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    return True
 
 
 def _descendants() -> Iterator[int]:
@@ -280,6 +304,7 @@ def _init(settings: Settings, start: Start, user: int | None, worker_fd: int, sc
         isolation.prctl(isolation.PR_SET_PDEATHSIG, signal.SIGKILL)
         isolation.prctl(isolation.PR_SET_DUMPABLE, 0)
         if settings.isolation == "namespaces":
+            isolation.unshare(isolation.NEWNS)  # the guard keeps a /proc that shows all of us
             isolation.mount_scratch(start.limits.scratch_bytes)
         worker_pid = os.fork()
         if worker_pid == 0:

@@ -13,6 +13,7 @@ import numbers
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -116,8 +117,7 @@ def _pack_tensor(tensor: torch.Tensor) -> msgspec.msgpack.Ext:
     meta = tensor.device.type == "meta"
     if not meta and tensor.device.type != "cpu":
         tensor = tensor.cpu()
-    # A stride of 0 means that elements share memory, which a copy cannot reproduce.
-    strided = not tensor.is_contiguous() and 0 not in tensor.stride()
+    strided = not tensor.is_contiguous() and _span(tensor.shape, tensor.stride()) is not None
     strides = list(tensor.stride()) if strided else []
     header = _encoder.encode(TensorHeader(NAMES[tensor.dtype], list(tensor.shape), strides, meta))
     data = b"" if meta else _raw(tensor)
@@ -125,8 +125,18 @@ def _pack_tensor(tensor: torch.Tensor) -> msgspec.msgpack.Ext:
 
 
 def _raw(tensor: torch.Tensor) -> bytes:
-    tensor = tensor.resolve_conj().resolve_neg().contiguous()
-    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+    # A tensor of one element may count as contiguous with any stride: reshape keeps it, clone not.
+    tensor = tensor.resolve_conj().resolve_neg().reshape(-1)
+    if tensor.numel() and tensor.stride() != (1,):
+        tensor = tensor.clone(memory_format=torch.contiguous_format)
+    return tensor.view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+
+
+def _span(shape: Sequence[int], strides: Sequence[int]) -> int | None:
+    """How many elements of memory a layout spans; None where it can't be sent: a stride of 0 (a
+    copy can't share memory with itself), or a small view of a large tensor."""
+    span = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1
+    return span if all(s > 0 for s in strides) and span <= 16 * max(math.prod(shape), 1) else None
 
 
 def unpack(code: int, data: memoryview) -> Any:
@@ -158,11 +168,8 @@ def unpack(code: int, data: memoryview) -> Any:
         tensor = torch.empty(shape, dtype=dtype)
     if not strides:
         return tensor
-    if len(strides) != len(shape) or any(not 1 <= s < 2**40 for s in strides):
+    if len(strides) != len(shape) or _span(shape, strides) is None:
         raise ProtocolError("a tensor's strides are out of range")
-    span = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1
-    if span > 16 * max(tensor.numel(), 1):
-        raise ProtocolError("a tensor's strides span too much memory")
     return torch.empty_strided(shape, strides, dtype=dtype).copy_(tensor)
 
 

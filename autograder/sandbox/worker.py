@@ -179,6 +179,7 @@ def serve(channel: socket.socket, seed: int, limits: Limits, may_filter: bool) -
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     assert _shell is not None
+    send_frame(channel, results.encode(Hello()))
     while True:
         order, fds = _receive_order(channel)
         if isinstance(order, RunCell):
@@ -233,7 +234,7 @@ def _serve_exercise(
     """Never returns."""
     try:
         if may_filter:
-            isolation.deny_new_programs()
+            isolation.deny_helpers()
         send_frame(channel, results.encode(Hello()))
         with operations.blocked(forbids) as tried:
             _answer_all(channel, shell, tried)

@@ -1,0 +1,386 @@
+"""Many submissions: who handed in what, and the grading of all of them, in parallel where asked.
+
+Every student gets a Report: who handed in nothing, and whose submission could not be graded, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import torch
+
+from autograder.assignment import Assignment
+from autograder.grade import grade, open_sandbox
+from autograder.report import ExerciseResult, Fault, Report
+from autograder.sandbox import isolation as system
+from autograder.sandbox.client import IsolationChoice, IsolationUnavailable
+from autograder.submission import UnreadableNotebook, read_file
+
+ATTEMPTS = 3  # so often a submission is begun whose grading process is killed
+ENDING_SECONDS = 10.0
+
+
+class NothingToGrade(ValueError):
+    """A path holds no submissions; the message says what was looked for."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A student, and the notebook that they handed in: its path or bytes, None where there is
+    none. `note` says what was unusual about it."""
+
+    student: str
+    notebook: Path | bytes | None
+    note: str = ""
+
+
+# --- Who handed in what --------------------------------------------------------------------------
+
+
+def find_submissions(paths: Iterable[Path], assignment: str) -> list[Entry]:
+    """The submissions that the paths name, in order; in a folder, one for every student.
+
+    A path is a notebook, or a folder in nbgrader's layout, STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb,
+    at any of its levels. Where two students have the same name, their paths tell them apart.
+    Raises NothingToGrade.
+    """
+    entries = []
+    for given in paths:
+        path = Path(os.path.abspath(given))
+        if os.path.isdir(path) and not path.name.endswith(".ipynb"):
+            entries += _in_folder(path, assignment, _readable(str(given)))
+        elif os.path.lexists(path):
+            in_layout = path.parent.name == assignment
+            student = path.parent.parent.name if in_layout else path.stem
+            entries.append(Entry(_readable(student), path))
+        else:
+            raise NothingToGrade(f"there is no {_readable(str(given))}")
+    names = Counter(entry.student for entry in entries)
+    return [
+        replace(entry, student=_readable(str(entry.notebook)))
+        if names[entry.student] > 1 and entry.notebook is not None
+        else entry
+        for entry in entries
+    ]
+
+
+def _in_folder(folder: Path, assignment: str, called: str) -> list[Entry]:
+    if folder.name == assignment:
+        return [_handed_in(folder.parent.name, folder, assignment)]
+    if os.path.lexists(folder / assignment):
+        return [_handed_in(folder.name, folder / assignment, assignment)]
+    if os.path.isdir(folder / "submitted"):
+        raise NothingToGrade(f"{called} is a whole course: name its folder submitted")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise NothingToGrade(f"{called} can't be read: {error.strerror}") from None
+    students = [n for n in names if os.path.isdir(folder / n) and not n.startswith(".")]
+    entries = [_handed_in(name, folder / name / assignment, assignment) for name in students]
+    if all(entry.notebook is None and not entry.note for entry in entries):
+        raise NothingToGrade(f"{called} holds no STUDENT/{assignment}/{assignment}.ipynb")
+    return entries
+
+
+def _handed_in(student: str, folder: Path, assignment: str) -> Entry:
+    """What lies in a student's folder. What can't be read is left for grading to refuse."""
+    student, expected = _readable(student), folder / f"{assignment}.ipynb"
+    if os.path.islink(folder):
+        return Entry(student, folder)
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return Entry(student, None)
+    except OSError:
+        return Entry(student, expected)
+    if expected.name in names:
+        return Entry(student, expected)
+    others = sorted(n for n in names if n.lower().endswith(".ipynb") and not n.startswith("."))
+    called = ", ".join(_readable(name) for name in others[:3])
+    if len(others) == 1:
+        note = f"The notebook was handed in as {called}, and not as {expected.name}."
+        return Entry(student, folder / others[0], note)
+    if others:
+        note = f"There is no {expected.name}, and more than one other notebook: {called}."
+        return Entry(student, None, note)
+    return Entry(student, None)
+
+
+def _readable(name: str) -> str:
+    """A file name as text that can be written, whatever bytes it consists of."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+# --- Grading -------------------------------------------------------------------------------------
+
+
+def available_processors() -> int:
+    """The processors that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worthwhile_jobs(submissions: int) -> int:
+    """A process for every processor, but none for fewer than eight submissions: starting one
+    takes as long as grading so many."""
+    return max(1, min(available_processors(), submissions // 8))
+
+
+def grade_all(
+    entries: Sequence[Entry],
+    assignment: Assignment,
+    *,
+    jobs: int = 1,
+    seed: int = 0,
+    isolation: IsolationChoice = "auto",
+) -> Generator[tuple[int, Report], None, None]:
+    """Grades all entries: yields each one's index and Report, as they are done.
+
+    With several `jobs`, in so many processes, each with a sandbox of its own; one that is killed
+    is replaced and its submission begun anew. Close the iterator to end them early. Raises
+    IsolationUnavailable.
+    """
+    waiting = []
+    for index, entry in enumerate(entries):
+        if entry.notebook is None:
+            yield index, _missing(entry, assignment, seed)
+        else:
+            waiting.append(index)
+    if min(jobs, len(waiting)) > 1:
+        yield from _grade_in_processes(entries, waiting, assignment, jobs, seed, isolation)
+    else:
+        some = (entries[index] for index in waiting)
+        yield from zip(waiting, _grade_here(some, assignment, seed, isolation), strict=True)
+
+
+def _grade_here(
+    entries: Iterable[Entry], assignment: Assignment, seed: int, isolation: IsolationChoice
+) -> Iterator[Report]:
+    # The tensors are small: threads would only cost, and with several jobs fight over the cores.
+    torch.set_num_threads(1)
+    with contextlib.ExitStack() as stack:
+        sandbox = None
+        for entry in entries:
+            report = None
+            for attempt in (1, 2):
+                sandbox = sandbox or stack.enter_context(open_sandbox(isolation))
+                assert entry.notebook is not None
+                try:
+                    report = grade(
+                        entry.notebook,
+                        assignment,
+                        sandbox=sandbox,
+                        seed=seed,
+                        student=entry.student,
+                    )
+                    break
+                except Exception as error:
+                    # Ours, not the submission's: perhaps a fresh sandbox helps.
+                    stack.close()
+                    sandbox = None
+                    if attempt == 2:
+                        place = traceback.extract_tb(error.__traceback__)[-1]
+                        report = _not_graded(
+                            entry,
+                            assignment,
+                            seed,
+                            f"the grader failed twice ({type(error).__name__}: {error}, in "
+                            f"{Path(place.filename).name}, line {place.lineno})",
+                        )
+            assert report is not None
+            if entry.note:
+                report.faults.insert(0, Fault("notebook", "", entry.note))
+            yield report
+
+
+def _missing(entry: Entry, assignment: Assignment, seed: int) -> Report:
+    reason = entry.note or "No notebook was handed in."
+    return _ungraded(entry, assignment, seed, "", Fault("notebook", "", reason))
+
+
+def _not_graded(entry: Entry, assignment: Assignment, seed: int, reason: str) -> Report:
+    data = b""
+    if isinstance(entry.notebook, bytes):
+        data = entry.notebook
+    elif entry.notebook is not None:
+        with contextlib.suppress(UnreadableNotebook):
+            data = read_file(entry.notebook)
+    message = f"Not graded: {reason}. The score of 0 says nothing about it; grade it again."
+    digest = hashlib.sha256(data).hexdigest()
+    return _ungraded(entry, assignment, seed, digest, Fault("crash", "", message))
+
+
+def _ungraded(entry: Entry, assignment: Assignment, seed: int, digest: str, fault: Fault) -> Report:
+    exercises = [
+        ExerciseResult(exercise.name, 0, assignment.points(exercise.name), [])
+        for exercise in assignment.exercises
+    ]
+    return Report(
+        assignment=assignment.name,
+        student=entry.student,
+        submission=digest,
+        score=0,
+        max_score=sum(exercise.max_score for exercise in exercises),
+        exercises=exercises,
+        faults=[fault],
+        isolation={},
+        versions={},
+        seed=seed,
+        seconds=0.0,
+    )
+
+
+# --- In several processes ------------------------------------------------------------------------
+
+
+@dataclass
+class Helper:
+    """A process that grades, and what it has in hand: an index, and None after its last."""
+
+    process: SpawnProcess
+    pipe: Connection
+    index: int | None = None
+
+
+@dataclass
+class Helpers:
+    """Processes that grade; a context manager that ends them all."""
+
+    folder: str
+    running: list[Helper] = field(default_factory=list)
+
+    def __enter__(self) -> Helpers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for helper in self.running:
+            helper.pipe.close()  # which ends it, where it has nothing in hand
+            if helper.index is not None:
+                helper.process.terminate()
+        for helper in self.running:
+            helper.process.join(ENDING_SECONDS)
+            helper.process.kill()
+            helper.process.join()
+
+    def start(self, name: str, seed: int, isolation: IsolationChoice) -> Helper:
+        """Starts one more; Ctrl-C can't reach it before it is deaf to it."""
+        spawn = multiprocessing.get_context("spawn")
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(
+            target=_help, args=(theirs, name, seed, isolation, self.folder), daemon=True
+        )
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+            helper = Helper(process, ours)
+            self.running.append(helper)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
+        return helper
+
+    def lost(self, helper: Helper) -> str:
+        """Takes a process that has ended out of the list; says how it ended."""
+        self.running.remove(helper)
+        helper.pipe.close()
+        helper.process.join()
+        code = helper.process.exitcode or 0
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+
+def _grade_in_processes(
+    entries: Sequence[Entry],
+    indices: Iterable[int],
+    assignment: Assignment,
+    jobs: int,
+    seed: int,
+    isolation: IsolationChoice,
+) -> Iterator[tuple[int, Report]]:
+    waiting = deque(indices)
+    begun: Counter[int] = Counter()
+    # What a killed process leaves behind lies in this folder, and goes with it.
+    with (
+        tempfile.TemporaryDirectory(prefix="gradus-batch-", ignore_cleanup_errors=True) as folder,
+        Helpers(folder) as helpers,
+    ):
+        Path(folder).chmod(0o711)  # workers may be another user
+        while True:
+            while waiting and len(helpers.running) < jobs:
+                helper = helpers.start(assignment.name, seed, isolation)
+                _hand_out(helper, entries, waiting, begun)
+            busy = {helper.pipe: helper for helper in helpers.running if helper.index is not None}
+            if not busy:
+                return
+            for pipe in wait(list(busy)):
+                assert isinstance(pipe, Connection)
+                helper = busy[pipe]
+                index = helper.index
+                assert index is not None
+                try:
+                    answer: Report | IsolationUnavailable = pipe.recv()
+                except (EOFError, OSError):
+                    how = helpers.lost(helper)
+                    if begun[index] < ATTEMPTS:
+                        waiting.append(index)
+                        continue
+                    reason = (
+                        f"the process that grades it ended {ATTEMPTS} times ({how}); perhaps the "
+                        "machine's memory is full, then fewer --jobs help"
+                    )
+                    yield index, _not_graded(entries[index], assignment, seed, reason)
+                    continue
+                if isinstance(answer, IsolationUnavailable):
+                    raise answer
+                _hand_out(helper, entries, waiting, begun)
+                yield index, answer
+
+
+def _hand_out(
+    helper: Helper, entries: Sequence[Entry], waiting: deque[int], begun: Counter[int]
+) -> None:
+    helper.index = waiting.popleft() if waiting else None
+    if helper.index is not None:
+        begun[helper.index] += 1
+        with contextlib.suppress(OSError):  # it was killed, as its answer will show
+            helper.pipe.send(entries[helper.index])
+
+
+def _help(pipe: Connection, name: str, seed: int, isolation: IsolationChoice, folder: str) -> None:
+    """What a helping process does: grades what it is handed until the pipe is closed."""
+    os.setsid()  # Ctrl-C is for the process that started us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also one that has come before
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    if sys.platform == "linux":
+        system.prctl(system.PR_SET_PDEATHSIG, signal.SIGTERM)
+    tempfile.tempdir = folder
+    with contextlib.suppress(EOFError, OSError):
+        try:
+            for report in _grade_here(_handed_out(pipe), Assignment(name), seed, isolation):
+                pipe.send(report)
+        except IsolationUnavailable as error:
+            pipe.send(error)
+
+
+def _handed_out(pipe: Connection) -> Iterator[Entry]:
+    while True:
+        try:
+            entry: Entry = pipe.recv()
+        except EOFError:
+            return
+        yield entry

@@ -1,0 +1,209 @@
+"""How long grading takes: `gradus grade` beside stock `nbgrader autograde`, on one core.
+
+Both grade the same passing submissions of 02-convolution: the solution, and the alternates that
+the tests keep. Stock nbgrader runs the public checks in the kernel; gradus runs all checks, in the
+sandbox. Two class sizes tell the cost of a submission (the slope) from that of the start.
+
+    .venv/bin/python benchmarks/grading.py [--submissions 20]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from autograder import grade as grading  # noqa: E402
+from autograder import subject  # noqa: E402
+from autograder.assignment import Assignment  # noqa: E402
+from autograder.build import solution_notebook  # noqa: E402
+from autograder.grade import Session, grade, open_sandbox  # noqa: E402
+from autograder.sandbox.client import Worker  # noqa: E402
+from tests.alternates.convolution import ALTERNATES  # noqa: E402
+
+NAME = "02-convolution"
+
+
+@dataclass
+class Cost:
+    """Seconds: on the clock, and of the processor (all processes together)."""
+
+    clock: float
+    cpu: float
+
+
+def main() -> None:
+    """Prints both tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--submissions", type=int, default=20)
+    count = parser.parse_args().submissions
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    os.environ["OMP_NUM_THREADS"] = "1"
+    assignment = Assignment(NAME)
+    few = max(count // 5, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        courses = {n: make_course(Path(folder) / str(n), assignment, n) for n in (few, count)}
+        stock = {n: run(stock_command(), course) for n, course in courses.items()}
+        ours = {n: run(our_command(), course) for n, course in courses.items()}
+    print_comparison(stock, ours)
+    print_shares(assignment, count)
+
+
+def make_course(folder: Path, assignment: Assignment, count: int) -> Path:
+    """A course in nbgrader's layout with `count` passing submissions, assigned and collected."""
+    source = folder / "source" / NAME / f"{NAME}.ipynb"
+    source.parent.mkdir(parents=True)
+    nbformat.write(solution_notebook(assignment), source)
+    run([tool("nbgrader"), "generate_assignment", NAME, "--create"], folder)
+    for number in range(count):
+        exercise, _, code = ALTERNATES[number % len(ALTERNATES)]
+        notebook = solution_notebook(assignment, {exercise: code} if number else {})
+        target = folder / "submitted" / f"student{number:03}" / NAME / f"{NAME}.ipynb"
+        target.parent.mkdir(parents=True)
+        nbformat.write(notebook, target)
+    return folder
+
+
+def tool(name: str) -> str:
+    """A command that is installed beside this Python."""
+    return str(Path(sys.executable).parent / name)
+
+
+def stock_command() -> list[str]:
+    """nbgrader's own autograde, without any plug-in of ours."""
+    return [tool("nbgrader"), "autograde", NAME]
+
+
+def our_command() -> list[str]:
+    """The same submissions through gradus, one at a time."""
+    return [tool("gradus"), "grade", NAME, "submitted", "--jobs", "1", "--json", "reports.jsonl"]
+
+
+def run(command: list[str], folder: Path) -> Cost:
+    """Runs a command in a folder; stops the benchmark where it fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'lib'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    clock = time.perf_counter() - started
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(clock, cpu)
+
+
+def slope(costs: dict[int, Cost]) -> Cost:
+    """The cost of one more submission."""
+    (few, small), (many, large) = sorted(costs.items())
+    steps = many - few
+    return Cost((large.clock - small.clock) / steps, (large.cpu - small.cpu) / steps)
+
+
+def print_comparison(stock: dict[int, Cost], ours: dict[int, Cost]) -> None:
+    """The table of both, with the ratio."""
+    count = max(stock)
+    table = Table(title=f"{count} passing submissions of {NAME}, one core")
+    for column in ("", "nbgrader autograde", "gradus grade", "ratio"):
+        table.add_column(column, justify="left" if not column else "right")
+    rows = {
+        "whole class, clock": (stock[count].clock, ours[count].clock),
+        "whole class, processor": (stock[count].cpu, ours[count].cpu),
+        "one more submission, clock": (slope(stock).clock, slope(ours).clock),
+        "one more submission, processor": (slope(stock).cpu, slope(ours).cpu),
+    }
+    for name, (theirs, mine) in rows.items():
+        table.add_row(name, f"{theirs:.3f} s", f"{mine:.3f} s", f"{theirs / mine:.1f}")
+    Console().print(table)
+
+
+class Stopwatch:
+    """Adds up the time that calls of a method take."""
+
+    def __init__(self, owner: type, method: str) -> None:
+        self.seconds = 0.0
+        original = getattr(owner, method)
+
+        def timed(*args: object, **kwargs: object) -> object:
+            started = time.perf_counter()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - started
+
+        setattr(owner, method, timed)
+
+
+def print_shares(assignment: Assignment, count: int) -> None:
+    """Where the clock time of a passing submission goes."""
+    notebook = nbformat.writes(solution_notebook(assignment)).encode()
+    calls = floor(assignment)
+    with open_sandbox() as sandbox:
+        grade(notebook, assignment, sandbox=sandbox)
+        cells = Stopwatch(Session, "_run_cells")
+        forks = Stopwatch(Worker, "exercise")
+        judging = Stopwatch(grading, "judge")  # type: ignore[arg-type]
+        started = time.perf_counter()
+        for _ in range(count):
+            grade(notebook, assignment, sandbox=sandbox)
+        total = time.perf_counter() - started
+    rest = total - cells.seconds - forks.seconds - judging.seconds
+    rows = {
+        "start of the worker, and the notebook's cells": cells.seconds / count,
+        "a fork for each exercise": forks.seconds / count,
+        "checks: the student's own functions (the floor)": calls,
+        "checks: wire and comparison": judging.seconds / count - calls,
+        "reading the notebook, the Report": rest / count,
+    }
+    table = Table(title="Where the time of one submission goes (clock, one core)")
+    table.add_column("")
+    table.add_column("ms", justify="right")
+    table.add_column("share", justify="right")
+    for name, seconds in rows.items():
+        table.add_row(name, f"{1000 * seconds:.1f}", f"{100 * seconds * count / total:.0f} %")
+    table.add_row("all", f"{1000 * total / count:.1f}", "100 %")
+    Console().print(table)
+    Console().print(f"all / floor: {total / count / calls:.1f}")
+
+
+def floor(assignment: Assignment) -> float:
+    """The seconds that the reference's functions take for all cases, called directly."""
+    prepared = assignment.prepare(0)
+    requests = [
+        subject.requests.decode(request)
+        for checks in prepared.values()
+        for item in checks
+        for request in item.requests
+    ]
+    calls = [request for request in requests if isinstance(request, subject.Call)]
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        for call in calls:
+            subject.answer(call, assignment.reference)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+if __name__ == "__main__":
+    main()
