@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -17,7 +16,6 @@ import psutil
 import pytest
 import torch
 
-from autograder import subject
 from autograder.grade import grade, open_sandbox
 from autograder.sandbox import client
 from autograder.sandbox.client import IsolationUnavailable, Lost, Sandbox
@@ -171,10 +169,10 @@ def test_no_datagram_to_a_unix_socket_of_the_outside(sandbox):
         str(ROOT / "autograder" / "checks" / "hidden" / "convolution.py"),
         str(ROOT / "lib" / "gradus" / "convolution.py"),
         str(Path.home()),
-        f"/proc/{os.getpid()}/environ",
-        f"/proc/{os.getpid()}/cmdline",
-        f"/proc/{os.getpid()}/mem",
-        f"/proc/{os.getppid()}/cmdline",
+        "/proc/{grader}/environ",
+        "/proc/{grader}/cmdline",
+        "/proc/{grader}/mem",
+        "/proc/{grader}/cwd",
         "/proc/1/environ",
         "/",
         "/dev",
@@ -182,6 +180,7 @@ def test_no_datagram_to_a_unix_socket_of_the_outside(sandbox):
     ],
 )
 def test_reads_nothing_but_python_the_published_code_and_its_own_folder(sandbox, path):
+    path = path.format(grader=os.getpid())
     source = f"import os\nos.listdir({path!r}) if os.path.isdir({path!r}) else open({path!r}).read()"
     done = run(sandbox, source)
     if path in ("/", "/dev", "/proc/1/environ") and not done.error:
@@ -546,7 +545,7 @@ def test_the_environment_is_clean(sandbox):
 def test_no_file_of_the_grader_is_open(sandbox):
     done = run(sandbox, "import os; [os.readlink(f'/proc/self/fd/{fd}') for fd in range(3)]")
     assert set(eval(shown(done))) == {"/dev/null"}
-    done = run(sandbox, "len(os.listdir('/proc/self/fd'))" if False else "import os; sorted(map(int, os.listdir('/proc/self/fd')))")
+    done = run(sandbox, "import os; sorted(map(int, os.listdir('/proc/self/fd')))")
     assert eval(shown(done))[:4] == [0, 1, 2, 3]
     assert len(eval(shown(done))) <= 6  # the channel, the event loop's, and the listing itself
 
@@ -750,9 +749,6 @@ def f(x):
             Subject(channel).f(1)
         channel.close()
         assert caught.value.kind == "protocol"
-        other = worker.exercise("")
-        assert Subject(other).abs(3) == 3 if False else True
-        other.close()
 
 
 def test_an_exercise_starts_from_the_state_after_the_cells(sandbox):
@@ -826,12 +822,10 @@ def test_auto_is_the_strongest_that_starts():
         assert opened.isolation == name
 
 
-def test_what_cannot_be_had_is_said(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(IsolationUnavailable, match="bwrap is not installed"), open_sandbox(
-        "bubblewrap"
-    ):
-        pass
+def test_what_cannot_be_had_is_said(monkeypatch):
+    monkeypatch.setattr(client, "_bubblewrap", lambda _: ["gradus-no-such-program"])
+    with pytest.raises(IsolationUnavailable, match="bubblewrap: .* is not installed"):
+        Sandbox(Path("/"), "bubblewrap")
 
 
 def test_without_isolation_the_limits_still_hold():
@@ -843,5 +837,3 @@ def test_without_isolation_the_limits_still_hold():
             run(opened, "while True: pass")
         assert "MemoryError" in refused(opened, "x = bytearray(400 * 2**20)")
 
-
-_ = subject, sys

@@ -23,23 +23,27 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1rem; max-width: 76rem; color: var(--ink);
   background: var(--paper); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
-h1 { font-size: 1.6rem; margin: .4rem 0; } h2 { font-size: 1.25rem; margin: 2rem 0 .6rem; }
+h1 { font-size: 1.6rem; margin: .4rem 0; } h2 { font-size: 1.25rem; margin: 1.6rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 a { color: var(--link); } .soft { color: var(--soft); } .right { text-align: right; }
+.overview { display: flex; flex-wrap: wrap; gap: 0 2rem; align-items: center;
+  justify-content: space-between; }
+.overview > div { flex: 1 1 20rem; } .overview svg { flex: 0 1 auto; }
 .figures { display: flex; flex-wrap: wrap; gap: .6rem; margin: 1rem 0; padding: 0; }
 .figures li { list-style: none; background: var(--card); border-radius: .5rem;
   padding: .5rem .9rem; }
 .figures b { display: block; font-size: 1.35rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: left; }
+th, td { padding: .2rem .5rem; border-bottom: 1px solid var(--line); text-align: left; }
 .scores { width: 100%; } .scores td.score { text-align: center; min-width: 2.4rem; }
-.scores th.exercise { vertical-align: bottom; text-align: left; font-weight: 500; }
+.scores th.exercise { text-align: center; font-weight: 500; }
 .scores th.exercise span { writing-mode: vertical-rl; transform: rotate(180deg);
-  white-space: nowrap; }
+  white-space: nowrap; display: inline-block; }
 .scores th { vertical-align: bottom; }
-.scores td:first-child { white-space: nowrap; max-width: 16rem; overflow: hidden;
-  text-overflow: ellipsis; }
+.scores td.score { border-left: 1px solid var(--paper); }
+.scores td:first-child { white-space: nowrap; max-width: 11rem; overflow: hidden;
+  text-overflow: ellipsis; position: sticky; left: 0; background: var(--paper); }
 svg { max-width: 100%; height: auto; display: block; } svg text { fill: var(--soft);
   font: 12px system-ui, sans-serif; } svg rect { fill: rgb(var(--blue)); }
 .failed { display: grid; grid-template-columns: minmax(0, 1fr) minmax(4rem, 16rem) 3.5rem;
@@ -75,8 +79,7 @@ def class_html(reports: Sequence[Report]) -> str:
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{escape(title)}</title><style>{STYLE}</style></head>
 <body><h1 id="top">{escape(title)}</h1>
-{_figures(reports)}
-<h2>Distribution</h2>{_histogram(reports)}
+<div class="overview"><div>{_figures(reports)}</div>{_histogram(reports)}</div>
 <h2>Scores</h2>{_scores(reports)}
 <h2>Which checks failed how often</h2>{_failed_checks(reports)}
 <h2>Students</h2>{students}
@@ -99,7 +102,7 @@ def _figures(reports: Sequence[Report]) -> str:
         count = sum(report.status == status for report in reports)
         figures += [(f"{count}", words)] if count else []
     figures += [(f"{mean:.0f} %", "mean"), (f"{median:.0f} %", "median")]
-    figures.append((f"{sum(bool(r.faults) for r in reports)}", "with a fault noted"))
+    figures.append((f"{sum(bool(r.faults) for r in reports if r.isolation)}", "with a fault noted"))
     items = "".join(f'<li><b>{value}</b><span class="soft">{w}</span></li>' for value, w in figures)
     used = sorted({str(report.isolation["name"]) for report in reports if report.isolation})
     seeds = sorted({report.seed for report in reports})
@@ -113,7 +116,7 @@ def _histogram(reports: Sequence[Report]) -> str:
     for report in reports:
         if report.status == "graded":
             counts[min(int(percent(report) * BINS / 100), BINS - 1)] += 1
-    highest, width, height = max(*counts, 1), 56, 150
+    highest, width, height = max(*counts, 1), 56, 130
     parts = []
     for place, count in enumerate(counts):
         x, tall = 10 + place * width, height * count / highest
@@ -159,8 +162,8 @@ def _scores(reports: Sequence[Report]) -> str:
 
 
 def _score_cell(exercise: ExerciseResult | None) -> str:
-    if exercise is None:
-        return '<td class="score"></td>'
+    if exercise is None or not exercise.checks:
+        return '<td class="score soft">–</td>'
     share = exercise.score / exercise.max_score if exercise.max_score else 0.0
     return (
         f'<td class="score" style="background:rgba(var(--blue),{0.45 * share:.2f})" '

@@ -86,15 +86,62 @@ _NUMBERS: dict[str, tuple[int | None, int]] = {
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
+    # memory that no limit counts
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    # the user's other processes, slowed down or moved
+    "setpriority": (141, 140),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274),
+    "ioprio_set": (251, 30),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "process_madvise": (440, 440),
 }
 _SIGNALS = {
     "kill": (62, 129),
     "tkill": (200, 130),
     "tgkill": (234, 131),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
     "pidfd_send_signal": (424, 424),
 }
+# What Landlock lets a process do to any file of its user, readable or not.
+_ATTRIBUTES: dict[str, tuple[int | None, int | None]] = {
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+}
 _EXECS = {"execve": (59, 221), "execveat": (322, 281)}
-_SPECIAL = {"clone": (56, 220), "clone3": (435, 435), "socket": (41, 198), "ioctl": (16, 29)}
+_SPECIAL = {
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "ioctl": (16, 29),
+    "fcntl": (72, 25),
+    "prlimit64": (302, 261),
+    "sched_setaffinity": (203, 122),
+}
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 
@@ -270,7 +317,8 @@ def landlock(readable: Iterable[str], writable: Iterable[str]) -> None:
 _LOAD, _JUMP_EQ, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
-_AF_UNIX = 1
+_AF_UNIX, _SOCK_DGRAM = 1, 2
+_F_SETOWN, _F_SETOWN_EX = 8, 15
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 
 
@@ -279,24 +327,38 @@ def seccomp_supported() -> bool:
     return platform.machine() in _MACHINES
 
 
-def deny_system_calls(signals: bool) -> None:
+def deny_system_calls(signals: bool, outside_files: bool) -> None:
     """Refuses system calls that reach other processes, the kernel's configuration, new
-    namespaces, and every socket but Unix ones. With `signals`, sending signals too."""
+    namespaces, and every socket but Unix ones. With `signals`, sending signals too; with
+    `outside_files`, what Landlock allows with files outside: connecting to their sockets, and
+    changing their attributes, which only seems to work, because copying a file does that too."""
     column = _MACHINES[platform.machine()][0]
     denied = [row[column] for row in (_NUMBERS | (_SIGNALS if signals else {})).values()]
     number = {name: row[column] for name, row in _SPECIAL.items()}
-    namespaces = ALL_NAMESPACES
-    _install(
-        [
-            *(_refuse(n) for n in denied if n is not None),
-            # glibc falls back to clone, whose flags can be seen
-            [(_JUMP_EQ, 0, 1, number["clone3"]), (_RETURN, 0, 0, _ERRNO | _ENOSYS)],
-            _refuse_argument(number["clone"], 0, (_JUMP_SET, 0, 1, namespaces)),
-            _refuse_argument(number["socket"], 0, (_JUMP_EQ, 1, 0, _AF_UNIX)),
-            _refuse_argument(number["ioctl"], 1, (_JUMP_EQ, 0, 1, _TIOCSTI)),
-            _refuse_argument(number["ioctl"], 1, (_JUMP_EQ, 0, 1, _TIOCLINUX)),
+    rules = [
+        *(_refuse(n) for n in denied if n is not None),
+        # glibc falls back to clone, whose flags can be seen
+        _refuse(number["clone3"], _ENOSYS),
+        _refuse_argument(number["clone"], 0, (_JUMP_SET, 0, 1, ALL_NAMESPACES)),
+        _refuse_argument(number["socket"], 0, (_JUMP_EQ, 1, 0, _AF_UNIX)),
+        _refuse_argument(number["ioctl"], 1, (_JUMP_EQ, 0, 1, _TIOCSTI)),
+        _refuse_argument(number["ioctl"], 1, (_JUMP_EQ, 0, 1, _TIOCLINUX)),
+        # 0 is the calling process itself
+        _refuse_argument(number["prlimit64"], 0, (_JUMP_EQ, 1, 0, 0)),
+        _refuse_argument(number["sched_setaffinity"], 0, (_JUMP_EQ, 1, 0, 0)),
+    ]
+    if signals:  # the kernel sends some to a file's owner
+        rules += [
+            _refuse_argument(number["fcntl"], 1, (_JUMP_EQ, 0, 1, option))
+            for option in (_F_SETOWN, _F_SETOWN_EX)
         ]
-    )
+    if outside_files:
+        rules.append(_refuse(number["socket"]))
+        # Pairs of streams have no address to send to; datagrams may go anywhere.
+        rules.append(_refuse_argument(number["socketpair"], 1, (_JUMP_SET, 0, 1, _SOCK_DGRAM)))
+        attributes = [row[column] for row in _ATTRIBUTES.values()]
+        rules += [_refuse(n, 0) for n in attributes if n is not None]
+    _install(rules)
 
 
 def deny_helpers() -> None:
@@ -308,8 +370,8 @@ def deny_helpers() -> None:
 Instruction = tuple[int, int, int, int]
 
 
-def _refuse(number: int) -> list[Instruction]:
-    return [(_JUMP_EQ, 0, 1, number), (_RETURN, 0, 0, _ERRNO | _EPERM)]
+def _refuse(number: int, error: int = _EPERM) -> list[Instruction]:
+    return [(_JUMP_EQ, 0, 1, number), (_RETURN, 0, 0, _ERRNO | error)]
 
 
 def _refuse_argument(number: int, index: int, test: Instruction) -> list[Instruction]:

@@ -16,10 +16,11 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -209,6 +210,7 @@ def _watch(init: int, grader: socket.socket, limits: Limits, scratch: str | None
     deadline = time.monotonic() + limits.submission_seconds
     handle, channel = os.pidfd_open(init), grader.fileno()
     warm = _resident_bytes(os.getpid())  # what every process shares with the warm parent
+    parent = os.getppid()
     try:
         while True:
             ready, _, _ = select.select([handle, channel], [], [], GUARD_INTERVAL)
@@ -219,6 +221,8 @@ def _watch(init: int, grader: socket.socket, limits: Limits, scratch: str | None
                     return Ended("closed")
                 _sweep(init)
                 grader.send(SWEEP)
+            if os.getppid() != parent:  # the warm parent is gone
+                return Ended("closed")
             if time.monotonic() > deadline:
                 return Ended("timeout")
             # A fork bomb grows faster than it can be counted: look no further than the limit.
@@ -227,7 +231,7 @@ def _watch(init: int, grader: socket.socket, limits: Limits, scratch: str | None
                 return Ended("processes")
             if sum(max(_resident_bytes(pid) - warm, 0) for pid in processes) > limits.memory_bytes:
                 return Ended("memory")
-            if scratch and _size(scratch) > limits.scratch_bytes:
+            if scratch and _size(scratch, processes) > limits.scratch_bytes:
                 return Ended("scratch")
     finally:
         os.close(handle)
@@ -272,13 +276,22 @@ def _resident_bytes(pid: int) -> int:
     return 0
 
 
-def _size(folder: str) -> int:
-    total = 0
+def _size(folder: str, processes: Iterable[int]) -> int:
+    """Bytes on disk of the files in `folder`, and of deleted ones that processes hold open."""
+    blocks: dict[tuple[int, int], int] = {}
     for path, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(path, name)).st_blocks * 512
-    return total
+                status = os.lstat(os.path.join(path, name))
+                blocks[status.st_dev, status.st_ino] = status.st_blocks
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"/proc/{pid}/fd/{name}")
+                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                        blocks[status.st_dev, status.st_ino] = status.st_blocks
+    return 512 * sum(blocks.values())
 
 
 def _kill_descendants() -> None:
@@ -353,7 +366,9 @@ def _worker(
                 readable = [*settings.readable, "/proc" if jailed else "/proc/self"]
                 isolation.landlock(readable, [scratch])
             own_processes = settings.isolation == "namespaces" or isolation.landlock_version() >= 6
-            isolation.deny_system_calls(signals=not own_processes)
+            isolation.deny_system_calls(
+                signals=not own_processes, outside_files=settings.isolation == "landlock"
+            )
         worker.serve(channel, start.seed, limits, may_filter=settings.isolation != "none")
         status = 0
     finally:
