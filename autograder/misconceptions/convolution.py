@@ -813,6 +813,11 @@ MAX_POOL2D = tuple(
     Mutant("max_pool2d", *mutant)
     for mutant in (
         (
+            "pooling cuts the gradient",
+            GRAPH,
+            pooling("return values, row", "return values.detach(), row"),
+        ),
+        (
             "unpooling cuts the gradient",
             GRAPH,
             unpooling("values.flatten(2)", "values.detach().flatten(2)"),

@@ -103,7 +103,7 @@ def expect_gradients(
     value, cotangent, right = expected
     arguments, options = call
     out, gradients = function.gradients(*arguments, cotangent=cotangent, **options)
-    expect_close(out, value)
+    expect_close(out[0] if isinstance(out, tuple | list) and out else out, value)
     for name, gradient, wanted in zip(names, gradients, right, strict=False):
         if gradient is None:
             raise Failure(f"no gradient reaches the argument {name}")
@@ -715,13 +715,18 @@ def agrees_with_max_unpool2d(student, call, expected):
 @check(
     "max_pool2d",
     points=1,
-    oracle=values_and_gradients(F.max_unpool2d),
+    oracle=lambda pooling, unpooling: (
+        values_and_gradients(F.max_pool2d)(pooling),
+        values_and_gradients(F.max_unpool2d)(unpooling),
+    ),
     hint=GRAPH,
 )
-@example(call=UNPOOL)
-def unpooling_has_the_right_gradients(student, call, expected):
-    """Gradients flow through max_unpool2d to the values."""
-    expect_gradients(student.max_unpool2d, call, expected, names=["values"])
+@example(pooling=POOL, unpooling=UNPOOL)
+def pooling_has_the_right_gradients(student, pooling, unpooling, expected):
+    """Gradients flow through max_pool2d to each tile's largest value, and back through
+    max_unpool2d."""
+    expect_gradients(student.max_pool2d, pooling, expected[0], names=["x"])
+    expect_gradients(student.max_unpool2d, unpooling, expected[1], names=["values"])
 
 
 @check(
