@@ -187,6 +187,7 @@ def _grade_here(
                         seed=seed,
                         student=entry.student,
                     )
+                    report.to_json()  # what can't be written is none
                     break
                 except Exception as error:
                     # Ours, not the submission's: perhaps a fresh sandbox helps.
@@ -217,7 +218,7 @@ def _not_graded(entry: Entry, assignment: Assignment, seed: int, reason: str) ->
     if isinstance(entry.notebook, bytes):
         data = entry.notebook
     elif entry.notebook is not None:
-        with contextlib.suppress(UnreadableNotebook):
+        with contextlib.suppress(UnreadableNotebook, OSError):
             data = read_file(entry.notebook)
     message = f"Not graded: {reason}. The score of 0 says nothing about it; grade it again."
     digest = hashlib.sha256(data).hexdigest()

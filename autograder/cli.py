@@ -7,16 +7,17 @@ can't be written; 3 when submissions can't be isolated here; 130 when interrupte
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -81,7 +82,7 @@ def grade(
     html: Annotated[Path | None, typer.Option(help="Write the class's report as a page.")] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Grade so many at a time. Else as many as is worth while."),
+        typer.Option(min=1, help="How many to grade at a time."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Draws the checks' cases.")] = 0,
     isolation: Annotated[
@@ -101,19 +102,17 @@ def grade(
         _check_writable(outputs)
         reports, interrupted = _grade(entries, known, jobs, seed, isolation)
         done = [report for report in reports if report is not None]
-        out = Console(stderr=to_stdout)
-        _print_table(done, out)
         failures = []
-        if to_stdout:
-            for report in done:
-                sys.stdout.write(report.to_json().decode() + "\n")
-            sys.stdout.flush()
-        elif json is not None:
+        if json is not None and not to_stdout:
             failures += _write_json(done, json)
         if html is not None:
             failures += _write_html(done, html)
+        _print_table(done, Console(stderr=to_stdout))
         for failure in failures:
             _say(failure)
+        if to_stdout:
+            for report in done:
+                print(report.to_json().decode())
         if interrupted:
             _say(f"interrupted: {len(done)} of {len(entries)} are graded, and reported")
             raise typer.Exit(130)
@@ -172,7 +171,7 @@ def _grade(
                 seed=seed,
                 isolation=isolation.value,
             )
-            with closing(grading):
+            with contextlib.closing(grading):
                 for index, report in grading:
                     reports[index] = report
                     progress.advance(task)
@@ -223,12 +222,12 @@ def _print_table(reports: Sequence[Report], out: Console) -> None:
     if not reports:
         return
     exercises = list(dict.fromkeys(e.name for report in reports for e in report.exercises))
-    table = Table(title=reports[0].assignment, title_justify="left")
-    table.add_column("student", overflow="fold", min_width=10)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("student", overflow="fold", min_width=8)
     table.add_column("score", justify="right", no_wrap=True)
-    for name in exercises:
-        table.add_column(name.replace("_", " "), justify="right", min_width=4)
-    table.add_column("faults", overflow="fold", min_width=8)
+    for number, _ in enumerate(exercises, 1):  # their names would need a wider terminal
+        table.add_column(str(number), justify="right", no_wrap=True)
+    table.add_column("faults", overflow="fold", min_width=6)
     for report in reports:
         scores = {exercise.name: points(exercise.score) for exercise in report.exercises}
         kinds = ", ".join(dict.fromkeys(fault.kind for fault in report.faults))
@@ -241,7 +240,8 @@ def _print_table(reports: Sequence[Report], out: Console) -> None:
         )
     if not out.is_terminal:  # a file has no width to fit into
         out = Console(stderr=out.stderr, width=max(out.width, 200))
-    out.print(table)
+    legend = "  ".join(f"{number} {name}" for number, name in enumerate(exercises, 1))
+    out.print(table, Text(f"{reports[0].assignment}: {legend}"))
 
 
 def _check_writable(paths: Sequence[Path]) -> None:
@@ -401,15 +401,19 @@ def _stop(message: str, status: int = 2) -> NoReturn:
     raise typer.Exit(status)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _tidy_exit() -> Iterator[None]:
-    """One line and a status for what is nobody's mistake: an interrupt, a machine that can't
-    isolate."""
+    """One line and a status where the machine, or whoever sits before it, stops us."""
     try:
         yield
+        sys.stdout.flush()
     except KeyboardInterrupt:
         _say("interrupted")
         raise typer.Exit(130) from None
+    except OSError as error:
+        with contextlib.suppress(OSError):  # it may be that nobody reads, or that the disk is full
+            sys.stdout.close()
+        _stop(" ".join(filter(None, [error.strerror or str(error), error.filename])))
     except Exception as error:
         from autograder.sandbox.client import IsolationUnavailable
 

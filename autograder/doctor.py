@@ -40,7 +40,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("Python", True, f"{platform.python_version()}, {sys.executable}")
     yield Finding("system", True, f"{platform.system()} {platform.release()}, {platform.machine()}")
     yield Finding("processors", True, str(available_processors()))
-    yield Finding("torch", True, f"{torch.__version__}, {torch.get_num_threads()} threads")
+    yield Finding("torch", True, torch.__version__)
     yield _gpu()
     yield _nbgrader()
     yield _data()

@@ -8,6 +8,7 @@ answer: a sandboxed worker, or the notebook's own namespace. Both answer with th
 from __future__ import annotations
 
 import linecache
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ import msgspec
 import torch
 
 from autograder.operations import blocked
-from autograder.sandbox.wire import AnswerTooLarge, Codec, Opaque, pack
+from autograder.sandbox.wire import AnswerTooLarge, Codec, Opaque, pack, plain_text
 
 __all__ = ["LocalChannel", "Opaque", "StudentError", "Subject"]
 
@@ -70,9 +71,10 @@ class StudentError(Exception):
 
     def __init__(self, raised: Raised) -> None:
         self.types = raised.types
-        self.line = raised.line
-        name = raised.types[0] if raised.types else "Exception"
-        super().__init__(f"{name}: {raised.message}" if raised.message else name)
+        self.line = raised.line[:300]
+        name = raised.types[0][:100] if raised.types else "Exception"
+        # A worker that the student's code has changed may send any length.
+        super().__init__(f"{name}: {raised.message[:1000]}" if raised.message else name)
 
 
 class SubjectLost(Exception):
@@ -211,7 +213,8 @@ def _is_floating(item: Any) -> bool:
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)[:1000]
+        # Addresses differ from one run to the next, and a Report must not.
+        return re.sub(r"\b0x[0-9a-f]{6,}", "0x…", plain_text(str(error)[:1000]))
     except Exception:  # the student's own exception class may refuse to be printed
         return ""
 

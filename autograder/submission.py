@@ -11,7 +11,9 @@ import json
 import os
 import re
 import stat
+import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +24,8 @@ from autograder.check import Exercise
 from autograder.report import Fault
 
 MAX_BYTES = 32 * 2**20
+MAX_CODE = 2**19  # characters; their syntax tree takes up to a thousand times as many bytes
+BLOCKING = re.compile(r"autograder\.(operations|sandbox|subject)\b")
 Role = Literal["solution", "check", "experiment", "plain"]
 
 
@@ -38,6 +42,17 @@ class Cell:
     role: Role
     index: int = 0  # its place among all of the notebook's cells
 
+    @cached_property
+    def statements(self) -> list[ast.stmt]:
+        """The cell's statements, its magics left out; none where it doesn't parse."""
+        lines = (re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in self.source.splitlines())
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a student's style
+                return ast.parse("\n".join(lines)).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return []
+
 
 @dataclass
 class Submission:
@@ -52,25 +67,29 @@ class Submission:
         """The top-level definitions that an exercise's functions consist of, by name."""
         definitions: dict[str, ast.stmt] = {}
         for cell in self.cells:
-            for node in _parse(cell.source):
+            for node in cell.statements:
                 definitions |= dict.fromkeys(defined_names(node), node)
         return {n: definitions[n] for n in sorted(used_names(definitions, exercise.defines))}
 
     def forbidden_in_source(self, exercise: Exercise) -> list[str]:
-        """The imported things that an exercise's functions name and that it forbids."""
-        if not exercise.forbids_in_source:
+        """The imported things that an exercise's functions name and that it forbids; and, where
+        it forbids operations, imports anywhere of the modules that block them."""
+        if not exercise.forbids:
             return []
         imported: dict[str, str] = {}
+        modules: set[str] = set()
         for cell in self.cells:
-            for node in ast.walk(ast.Module(_parse(cell.source), [])):
+            for node in ast.walk(ast.Module(cell.statements, [])):
                 if isinstance(node, ast.Import):
+                    modules |= {alias.name for alias in node.names}
                     for alias in node.names:
                         root = alias.name if alias.asname else alias.name.split(".")[0]
                         imported[alias.asname or root] = root
                 elif isinstance(node, ast.ImportFrom):
+                    modules |= {f"{node.module}.{alias.name}" for alias in node.names}
                     for alias in node.names:
                         imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-        names = set()
+        names: set[str] = set()
         for definition in self.sources_used_by(exercise).values():
             own = {n.arg for n in ast.walk(definition) if isinstance(n, ast.arg)}
             for expression in ast.walk(definition):
@@ -78,22 +97,26 @@ class Submission:
                 root = dotted.split(".")[0]
                 if root in imported and root not in own:
                     names.add(imported[root] + dotted[len(root) :])
-        return sorted(n for n in names if re.search(exercise.forbids_in_source, n))
+        pattern = exercise.forbids_in_source
+        found = {name for name in names if pattern and re.search(pattern, name)}
+        return sorted(found | {module for module in modules if BLOCKING.match(module)})
 
 
 def read_file(path: Path) -> bytes:
     """The bytes of a regular file of bounded size; raises UnreadableNotebook."""
+    name = os.fsencode(path.name).decode("utf-8", "replace")  # it may be no text
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         why = "it is a link" if os.path.islink(path) else error.strerror
-        raise UnreadableNotebook(f"{path.name} can't be read: {why}") from None
+        raise UnreadableNotebook(f"{name} can't be read: {why}") from None
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        raise UnreadableNotebook(f"{name} is no regular file")
     with os.fdopen(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableNotebook(f"{path.name} is no regular file")
         if status.st_size > MAX_BYTES:
-            raise UnreadableNotebook(f"{path.name} is larger than {MAX_BYTES // 2**20} MiB")
+            raise UnreadableNotebook(f"{name} is larger than {MAX_BYTES // 2**20} MiB")
         return file.read(MAX_BYTES + 1)
 
 
@@ -116,14 +139,14 @@ def read_submission(data: bytes, assignment: Assignment) -> Submission:
         grade_id = _grade_id(raw) or ids.get(str(raw.get("id")), "")
         cell = Cell(f"cell {index + 1}", source, "plain", index)
         cells.append(cell)
-        if grade_id.startswith("check-") or _only_checks(source):
+        if grade_id.startswith("check-") or _only_checks(cell.statements):
             cell.role = "check"
             if grade_id in released:
                 cell.name = grade_id
                 _compare_points(raw, released[grade_id], grade_id, faults)
             continue
         defined = {
-            by_name[n] for node in _parse(source) for n in defined_names(node) if n in by_name
+            by_name[n] for node in cell.statements for n in defined_names(node) if n in by_name
         }
         if grade_id in exercises:
             cell.role, cell.name = "solution", grade_id
@@ -191,7 +214,8 @@ def _parse_notebook(data: bytes, faults: list[Fault]) -> dict[str, Any]:
         raise UnreadableNotebook("the file is not a notebook: its JSON is no object")
     if isinstance(notebook.get("worksheets"), list) or notebook.get("nbformat") == 3:
         try:
-            notebook = dict(nbformat.convert(nbformat.from_dict(notebook), 4))
+            read = nbformat.reader.reads(json.dumps({**notebook, "nbformat": 3}))
+            notebook = dict(nbformat.convert(read, 4))
         except Exception as error:  # nbformat's converters trust their input
             raise UnreadableNotebook(f"the notebook's old format can't be read ({error})") from None
         message = "The notebook is in the old format 3; it was converted to format 4."
@@ -199,15 +223,19 @@ def _parse_notebook(data: bytes, faults: list[Fault]) -> dict[str, Any]:
     cells = notebook.get("cells")
     if not isinstance(cells, list):
         raise UnreadableNotebook("the file is not a notebook: it has no list of cells")
-    notebook["cells"] = [cell for cell in cells if isinstance(cell, dict)]
+    cells = [cell for cell in cells if isinstance(cell, dict)]
+    notebook["cells"] = cells
+    if sum(len(_source(cell)) for cell in cells if cell.get("cell_type") == "code") > MAX_CODE:
+        raise UnreadableNotebook(f"the notebook's code is longer than {MAX_CODE // 1024} KiB")
     return notebook
 
 
 def _source(cell: Any) -> str:
     source = cell.get("source", "")
     if isinstance(source, list):
-        return "".join(line for line in source if isinstance(line, str))
-    return source if isinstance(source, str) else ""
+        source = "".join(line for line in source if isinstance(line, str))
+    # JSON may hold half a character ("\ud800"), which no text can.
+    return source.encode("utf-8", "replace").decode() if isinstance(source, str) else ""
 
 
 def _metadata(cell: Any) -> dict[str, Any]:
@@ -230,33 +258,23 @@ def _tags(cell: Any) -> list[Any]:
     return tags if isinstance(tags, list) else []
 
 
-def _parse(source: str) -> list[ast.stmt]:
-    """The statements of a cell, its magics left out; none where it doesn't parse."""
-    lines = (re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in source.splitlines())
-    try:
-        return ast.parse("\n".join(lines)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-
-
-def _only_checks(source: str) -> bool:
+def _only_checks(statements: list[ast.stmt]) -> bool:
     """True for a cell that does nothing but call the check function."""
-    calls = [node.value for node in _parse(source) if isinstance(node, ast.Expr)]
+    calls = [node.value for node in statements if isinstance(node, ast.Expr)]
     return (
         bool(calls)
         and all(
             isinstance(call, ast.Call) and _dotted(call.func).split(".")[0] == "check"
             for call in calls
         )
-        and len(calls) == len(_parse(source))
+        and len(calls) == len(statements)
     )
 
 
 def _dotted(node: ast.AST) -> str:
     """`a.b.c` for such an expression, and the empty string for any other."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        base = _dotted(node.value)
-        return f"{base}.{node.attr}" if base else ""
-    return ""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else ""

@@ -30,6 +30,7 @@ DTYPES: dict[str, torch.dtype] = {
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_DIMENSIONS = 64
 MAX_DEPTH = 32
+MAX_ITEMS = 100_000  # of a frame: an empty map is one byte there, and a dict of 64 bytes here
 
 
 class ProtocolError(Exception):
@@ -62,6 +63,11 @@ _header_decoder = msgspec.msgpack.Decoder(TensorHeader)
 _encoder = msgspec.msgpack.Encoder()
 
 
+def plain_text(text: str) -> str:
+    """`text`, with what UTF-8 can't hold (half of a surrogate pair) replaced by a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def pack(value: Any, limit: int | None = None) -> Any:
     """`value` with every tensor and foreign object replaced by what MessagePack can carry.
 
@@ -84,7 +90,9 @@ def _tensor_bytes(value: Any, depth: int) -> int:
 
 def _pack(value: Any, depth: int) -> Any:
     kind = type(value)
-    if kind in (int, float, bool, str, bytes, type(None)):
+    if kind is str:
+        return plain_text(value)
+    if kind in (int, float, bool, bytes, type(None)):
         if kind is int and not -(2**63) <= value < 2**64:
             return _opaque(value)
         return value
@@ -97,7 +105,7 @@ def _pack(value: Any, depth: int) -> Any:
         return items
     if depth and isinstance(value, dict):
         if all(type(key) in (str, int) for key in value):
-            return {key: _pack(item, depth - 1) for key, item in value.items()}
+            return {_pack(key, 0): _pack(item, depth - 1) for key, item in value.items()}
         return _opaque(value)
     if isinstance(value, numbers.Integral):  # numpy's integers count as ints
         return int(value)
@@ -107,7 +115,7 @@ def _pack(value: Any, depth: int) -> Any:
 
 
 def _opaque(value: Any) -> msgspec.msgpack.Ext:
-    return msgspec.msgpack.Ext(OPAQUE, type(value).__qualname__[:200].encode())
+    return msgspec.msgpack.Ext(OPAQUE, plain_text(type(value).__qualname__[:200]).encode())
 
 
 def _pack_tensor(tensor: torch.Tensor) -> msgspec.msgpack.Ext:
@@ -176,6 +184,56 @@ def unpack(code: int, data: memoryview) -> Any:
 _tuple_decoder = msgspec.msgpack.Decoder(list, ext_hook=unpack)
 
 
+# MessagePack's first bytes: those followed by a number of so many bytes, and by how many others.
+_FIXED = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
+_SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+_EXTENSIONS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
+_CONTAINERS = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
+
+
+def check_size(frame: bytes) -> None:
+    """Raises ProtocolError where decoding a frame would make too many objects, or nest them too
+    deep for those who walk through them. Looks at each object's first bytes only."""
+    left = [1]  # of each open container, how many objects are still to come
+    at, items = 0, 0
+    while at < len(frame) and left:
+        items += 1
+        if items > MAX_ITEMS:
+            raise ProtocolError(f"an answer of more than {MAX_ITEMS} items")
+        if len(left) > 2 * MAX_DEPTH + 8:  # a tuple nests twice, and messages a little
+            raise ProtocolError("an answer is nested too deep")
+        left[-1] -= 1
+        first, inside = frame[at], 0
+        at += 1
+        if 0x80 <= first <= 0x9F:
+            inside = (first & 15) * (2 if first < 0x90 else 1)
+        elif 0xA0 <= first <= 0xBF:
+            at += first & 31
+        elif first in _FIXED:
+            at += _FIXED[first]
+        elif first in _SIZED:
+            at += _SIZED[first] + _number(frame, at, _SIZED[first])
+        elif first in _CONTAINERS:
+            inside = _number(frame, at, _CONTAINERS[first]) * (2 if first >= 0xDE else 1)
+            at += _CONTAINERS[first]
+        elif first in _EXTENSIONS or 0xD4 <= first <= 0xD8:
+            length = _EXTENSIONS.get(first, 0)
+            size = _number(frame, at, length) if length else 1 << (first - 0xD4)
+            at += length + 1
+            if frame[at - 1 : at] == bytes([TUPLE]):  # its bytes are a list
+                inside = 1
+            else:
+                at += size
+        if inside:
+            left.append(inside)
+        while left and left[-1] == 0:
+            left.pop()
+
+
+def _number(frame: bytes, at: int, length: int) -> int:
+    return int.from_bytes(frame[at : at + length], "big")
+
+
 class Codec:
     """Encodes and decodes the Structs of one tagged union."""
 
@@ -186,6 +244,7 @@ class Codec:
         return _encoder.encode(message)
 
     def decode(self, frame: bytes) -> Any:
+        check_size(frame)
         try:
             return self._decoder.decode(frame)
         except ProtocolError:

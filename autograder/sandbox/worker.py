@@ -37,7 +37,7 @@ from autograder.sandbox.messages import (
     orders,
     results,
 )
-from autograder.sandbox.wire import receive_frame, send_frame
+from autograder.sandbox.wire import plain_text, receive_frame, send_frame
 
 # --- The shell -----------------------------------------------------------------------------------
 
@@ -90,7 +90,8 @@ class Stream(io.TextIOBase):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if not text:
             return 0
-        kept = text[: recorder.left + 1]  # one more, so that add sees that it is too long
+        # One more than is left, so that add sees that it is too long.
+        kept = plain_text(text[: recorder.left + 1])
         recorder.add({"output_type": "stream", "name": self.name, "text": [kept]}, len(kept))
         return len(text)
 
@@ -127,7 +128,7 @@ def _record(kind: str, data: Any, metadata: Any) -> None:
 def _text(value: Any) -> str:
     if isinstance(value, bytes):  # an image
         return base64.b64encode(value).decode()
-    return value if isinstance(value, str) else str(value)
+    return plain_text(value if isinstance(value, str) else str(value))
 
 
 class GradingShell(InteractiveShell):
@@ -137,7 +138,7 @@ class GradingShell(InteractiveShell):
     displayhook_class = Type(RecordingHook)
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
-        text = [str(line) for line in stb]
+        text = [plain_text(str(line)) for line in stb]
         name = getattr(etype, "__name__", "Exception")
         output = {"output_type": "error", "ename": name, "evalue": subject._message(evalue)}
         recorder.add({**output, "traceback": text}, sum(map(len, text)))

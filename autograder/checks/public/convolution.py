@@ -26,6 +26,8 @@ from autograder.subject import Subject
 
 CONVOLUTIONS = r"(::|_)(q?conv(\d|_|$)|convolution)"
 POOLING = r"_(un)?pool\d"
+# What torch does not see, by the names that a solution imports.
+ELSEWHERE = r"^(scipy\.(signal|ndimage)|skimage|cv2|tensorflow|keras|jax|flax)\b"
 # interpolate has one operation for each of its modes; "area" is an adaptive average.
 UPSAMPLING = r"::pixel_shuffle|::_?upsample_|adaptive_avg_pool2d"
 
@@ -33,24 +35,32 @@ EXERCISES: tuple[Exercise, ...] = (
     Exercise("conv_output_size"),
     Exercise("same_padding"),
     Exercise("zero_pad2d"),
-    Exercise("conv2d", forbids=CONVOLUTIONS, forbids_in_words="torch's own convolutions"),
+    Exercise(
+        "conv2d",
+        forbids=CONVOLUTIONS,
+        forbids_in_source=ELSEWHERE,
+        forbids_in_words="torch's own convolutions, or another library's",
+    ),
     Exercise("receptive_field"),
     Exercise("conv_transpose_output_size"),
     Exercise(
         "conv_transpose2d",
         forbids=CONVOLUTIONS,
-        forbids_in_words="torch's own convolutions, transposed ones included",
+        forbids_in_source=ELSEWHERE,
+        forbids_in_words="torch's own convolutions, transposed ones included, or another library's",
     ),
     Exercise(
         "max_pool2d",
         names=("max_pool2d", "max_unpool2d"),
         forbids=POOLING,
+        forbids_in_source=ELSEWHERE,
         forbids_in_words="torch's own pooling and unpooling",
     ),
     Exercise(
         "pixel_shuffle",
         names=("pixel_shuffle", "upsample_nearest"),
         forbids=UPSAMPLING,
+        forbids_in_source=ELSEWHERE,
         forbids_in_words="torch's own pixel_shuffle and interpolate",
     ),
     Exercise("quiz"),
