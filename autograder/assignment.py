@@ -51,10 +51,9 @@ class Assignment:
                 f"there is no assignment {name!r}; there are: {', '.join(TOPICS)}"
             )
         self.name = name
-        topic = TOPICS[name]
-        public = importlib.import_module(f"autograder.checks.public.{topic}")
-        hidden = importlib.import_module(f"autograder.checks.hidden.{topic}")
-        self.exercises: tuple[Exercise, ...] = public.EXERCISES
+        public = importlib.import_module(f"autograder.checks.public.{TOPICS[name]}")
+        hidden = importlib.import_module(f"autograder.checks.hidden.{TOPICS[name]}")
+        self.exercises = exercises_of(name)
         self.reference: dict[str, Any] = hidden.reference()
         self.checks = [
             *(GradedCheck(check, "public") for check in checks_in(public)),
@@ -108,6 +107,13 @@ class Assignment:
         needed = used_names(definitions, [function.__name__ for function in functions])
         body = [node for node in tree.body if set(defined_names(node)) & needed]
         return "\n".join(ast.unparse(node) for node in [*imports, *body])
+
+
+def exercises_of(assignment: str) -> tuple[Exercise, ...]:
+    """The exercises of an assignment, in order."""
+    public = importlib.import_module(f"autograder.checks.public.{TOPICS[assignment]}")
+    exercises: tuple[Exercise, ...] = public.EXERCISES
+    return exercises
 
 
 def defined_names(node: ast.stmt) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -11,8 +12,9 @@ from pathlib import Path
 from types import TracebackType
 
 from autograder import publish
-from autograder.assignment import Assignment, Prepared
+from autograder.assignment import Assignment, Prepared, exercises_of
 from autograder.check import Exercise, Verdict, explain, judge
+from autograder.checks import TOPICS
 from autograder.report import CheckResult, ExerciseResult, Fault, Report
 from autograder.sandbox.client import (
     ExerciseChannel,
@@ -25,6 +27,7 @@ from autograder.sandbox.messages import CellDone, Limits
 from autograder.submission import Cell, Submission, UnreadableNotebook, read_file, read_submission
 
 MAX_RESTARTS = 8
+OPERATION = re.compile(r"\w{1,50}::[\w.]{1,100}")  # a worker may claim to have tried anything
 
 
 @contextmanager
@@ -35,7 +38,8 @@ def open_sandbox(
     with tempfile.TemporaryDirectory(prefix="gradus-published-") as folder:
         Path(folder).chmod(0o755)  # workers may be another user
         publish.write_for_workers(Path(folder))
-        with Sandbox(Path(folder), isolation, limits) as sandbox:
+        patterns = {e.forbids for name in TOPICS for e in exercises_of(name) if e.forbids}
+        with Sandbox(Path(folder), isolation, limits, sorted(patterns)) as sandbox:
             yield sandbox
 
 
@@ -197,18 +201,19 @@ def _grade_exercises(
         used = session.submission.sources_used_by(exercise)
         names = [n for other in failed for n in other.defines if n in used]
         if result.score < result.max_score and names:
-            # A mistake costs points once: judged again with right versions of what it uses.
-            again: list[Fault] = []
+            # A mistake costs points once: judged again with right versions of what it uses. Of
+            # that run only what passed is told: an error could tell what they are made of.
             note = (
                 f"Judged with the reference's {' and '.join(names)}, so that a mistake counts once."
             )
             source = assignment.stand_in(names)
-            checks = _grade_exercise(
-                exercise, prepared[exercise.name], session, again, source, note, names
+            again = _grade_exercise(
+                exercise, prepared[exercise.name], session, [], source, note, names
             )
-            better = _result(exercise, checks)
-            if better.score > result.score:
-                result, noted = better, again
+            both = zip(checks, again, strict=True)
+            result = _result(
+                exercise, [second if second.passed else first for first, second in both]
+            )
         if result.score < result.max_score:
             failed.append(exercise)
         results.append(result)
@@ -249,7 +254,7 @@ def _grade_exercise(
             except Lost as gone:
                 verdict.failure = gone
             if channel is not None:
-                forbidden |= channel.forbidden
+                forbidden |= set(filter(OPERATION.fullmatch, channel.forbidden))
             if isinstance(verdict.failure, Lost):
                 if lost < 2:
                     where = f"{exercise.name}: {item.check.name}"

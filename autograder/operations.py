@@ -17,8 +17,10 @@ from typing import Any, NoReturn
 
 import torch
 
-# The keys under which a tensor in main memory can reach an operation's kernel.
+# The keys under which a tensor in main memory can reach an operation's own kernel, ...
 CPU_KEYS = ("CPU", "MkldnnCPU", "QuantizedCPU")
+# ... and those of kernels that work for every tensor, mostly by calling other operations.
+COMPOSITE_KEYS = ("CompositeImplicitAutograd", "CompositeExplicitAutograd")
 # Kernels of other devices' libraries: they can't run where no such device is visible.
 OTHER_DEVICES = re.compile(r"cudnn|miopen|mps_|xpu|cuda")
 
@@ -28,10 +30,21 @@ class ForbiddenOperation(RuntimeError):
 
 
 @cache
-def matching(pattern: str) -> tuple[str, ...]:
-    """All operations whose name matches `pattern`, as `namespace::name.overload`."""
-    names = torch._C._dispatch_get_all_op_names()
-    return tuple(sorted(n for n in names if re.search(pattern, n) and not OTHER_DEVICES.search(n)))
+def matching(pattern: str) -> tuple[tuple[str, str], ...]:
+    """All kernels that compute an operation whose name matches `pattern`: pairs of the operation,
+    as `namespace::name.overload`, and a key of CPU_KEYS."""
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    kernels = []
+    for name in sorted(torch._C._dispatch_get_all_op_names()):
+        if not re.search(pattern, name) or OTHER_DEVICES.search(name):
+            continue
+        # A composite kernel that writes to `out` calls the one that doesn't.
+        composite = name.startswith("aten::") and not name.endswith("out")
+        composite = composite and any(has_kernel(name, key) for key in COMPOSITE_KEYS)
+        for key in CPU_KEYS:
+            if has_kernel(name, key) or (composite and key != "QuantizedCPU"):
+                kernels.append((name, key))
+    return tuple(kernels)
 
 
 @contextmanager
@@ -54,15 +67,14 @@ def blocked(pattern: str) -> Iterator[list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of overridden kernels: that is the point
-            for name in matching(pattern) if pattern else ():
+            for name, key in matching(pattern) if pattern else ():
                 namespace, operation = name.split("::")
                 if namespace not in libraries:
                     # torch.library.Library does the same, fifteen times slower.
                     libraries[namespace] = torch._C._dispatch_library(
                         "IMPL", namespace, "", __file__, 0
                     )
-                for key in CPU_KEYS:
-                    libraries[namespace].impl(operation, key, refuse(name))
+                libraries[namespace].impl(operation, key, refuse(name))
         yield tried
     finally:
         for library in libraries.values():

@@ -63,7 +63,7 @@ class Raised(msgspec.Struct, tag="raised"):
 Request = Call | Read
 Answer = Value | Raised
 requests = Codec(Request)
-answers = Codec(Answer)
+answers = Codec(Answer, from_student=True)
 
 
 class StudentError(Exception):

@@ -75,12 +75,18 @@ class Sandbox:
 
     `published` is the folder with the code that workers may import. Raises IsolationUnavailable
     where the isolation can't be had; with "auto" the strongest that can be had is chosen.
+    `forbids` are patterns of operations that exercises will block, to be looked up ahead.
     """
 
     def __init__(
-        self, published: Path, isolation: IsolationChoice = "auto", limits: Limits | None = None
+        self,
+        published: Path,
+        isolation: IsolationChoice = "auto",
+        limits: Limits | None = None,
+        forbids: Sequence[str] = (),
     ) -> None:
         self.limits = limits or Limits()
+        self._forbids = list(forbids)
         self._published = published
         self._folder = Path(tempfile.mkdtemp(prefix="gradus-"))
         self._folder.chmod(0o711)  # workers may be another user
@@ -161,6 +167,7 @@ class Sandbox:
             import_paths=[published, *libraries],
             root=str(root),
             scratch="/scratch" if name in ("namespaces", "bubblewrap") else str(scratch),
+            forbids=self._forbids,
         )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [

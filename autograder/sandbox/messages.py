@@ -63,5 +63,5 @@ class StandIn(msgspec.Struct, tag="stand_in"):
 
 
 orders = Codec(RunCell | Fork)
-results = Codec(CellDone | Hello)
+results = Codec(CellDone | Hello, from_student=True)
 exercise_orders = Codec(Ask | StandIn)

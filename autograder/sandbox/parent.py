@@ -36,13 +36,15 @@ SWEEP = b"sweep"
 
 class Settings(msgspec.Struct, frozen=True):
     """How a warm parent is to be started. `root` is an empty folder to build a file system in,
-    `scratch` the folder for temporary files, as the warm parent sees it."""
+    `scratch` the folder for temporary files, as the warm parent sees it; `forbids` are the
+    patterns that exercises will block."""
 
     isolation: IsolationName
     readable: list[str]
     import_paths: list[str]
     root: str
     scratch: str
+    forbids: list[str]
 
 
 class Ready(msgspec.Struct):
@@ -76,7 +78,7 @@ def main(settings_json: str, control_fd: int) -> None:
     except OSError as error:
         control.send(msgspec.json.encode(Ready(error=str(error))))
         return
-    versions = _warm()
+    versions = _warm(settings.forbids)
     user = _user_for_workers(settings)
     control.send(msgspec.json.encode(Ready(features, versions)))
     while True:
@@ -121,7 +123,7 @@ def _isolate(settings: Settings) -> list[str]:
     return [*features, "user, mount, net, pid, ipc, uts and cgroup namespaces"]
 
 
-def _warm() -> dict[str, str]:
+def _warm(forbids: list[str]) -> dict[str, str]:
     """Imports and uses once what a submission needs, so that forks find it done."""
     import IPython
     import numpy
@@ -136,7 +138,7 @@ def _warm() -> dict[str, str]:
     torch.ones(2).allclose(torch.ones(2))
     repr(x)
     torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1).step()
-    worker.warm()
+    worker.warm(forbids)
     gc.collect()
     gc.freeze()  # a child's collections don't touch, and so don't copy, what is here
     return {

@@ -13,6 +13,7 @@ import random
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -162,13 +163,14 @@ class GradingShell(InteractiveShell):
 _shell: GradingShell | None = None
 
 
-def warm() -> None:
-    """Creates the shell, once, before any fork."""
+def warm(forbids: Iterable[str]) -> None:
+    """Creates the shell and looks up what exercises forbid, once, before any fork."""
     global _shell
     _shell = GradingShell.instance()
     _shell.run_cell("1 + 1", store_history=False)
     recorder.outputs.clear()
-    operations.matching("conv")
+    for pattern in forbids:
+        operations.matching(pattern)
 
 
 # --- Serving -------------------------------------------------------------------------------------
@@ -192,7 +194,9 @@ def serve(channel: socket.socket, seed: int, limits: Limits, may_filter: bool) -
                     break
             except ChildProcessError:
                 break
+        state = random.getstate()
         if os.fork() == 0:
+            random.setstate(state)  # which Python's fork has drawn anew
             channel.close()
             _serve_exercise(socket.socket(fileno=fds[0]), order.forbids, _shell, may_filter)
         for fd in fds:
