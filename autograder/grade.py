@@ -26,7 +26,7 @@ from autograder.sandbox.client import (
 from autograder.sandbox.messages import CellDone, Limits
 from autograder.submission import Cell, Submission, UnreadableNotebook, read_file, read_submission
 
-MAX_RESTARTS = 8
+MAX_LOSSES = 8
 OPERATION = re.compile(r"\w{1,50}::[\w.]{1,100}")  # a worker may claim to have tried anything
 
 
@@ -103,7 +103,8 @@ class Session:
         self._faults = faults
         self._worker: Worker | None = None
         self._skipped: set[int] = set()
-        self._starts = 0
+        self._losses = 0
+        self._deadline = time.monotonic() + sandbox.limits.submission_seconds
 
     def __enter__(self) -> Session:
         return self
@@ -114,7 +115,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end()
+        self.restart()
 
     def exercise(self, forbids: str) -> ExerciseChannel:
         """A fresh fork of the state after all cells. Raises Lost."""
@@ -125,7 +126,8 @@ class Session:
             try:
                 return self._worker.exercise(forbids)
             except Lost:
-                self._end()
+                self.restart()
+                self._losses += 1
                 if attempt == 2:
                     raise
         raise AssertionError("unreachable")
@@ -142,15 +144,17 @@ class Session:
 
     def _run_cells(self) -> None:
         while True:
-            self._starts += 1
-            if self._starts > MAX_RESTARTS:
+            if self._losses > MAX_LOSSES:
                 raise Lost("crash", "The notebook ended its process again and again.")
+            if time.monotonic() > self._deadline:
+                raise Lost("timeout", "The notebook took longer in all than a submission may.")
             self._worker = self._sandbox.worker(self._seed)
             lost = self._first_lost_cell(self._worker)
             if lost is None:
                 self._worker.end_leftovers()
                 return
-            self._end()
+            self.restart()
+            self._losses += 1
             cell, error = lost
             self._skipped.add(cell.index)
             self._faults.append(Fault(error.kind, cell.name, f"The {_called(cell)} {error}."))
@@ -176,7 +180,8 @@ class Session:
             message = f"The {_called(cell)} stopped with {done.error}."
             self._faults.append(Fault("notebook", cell.name, message))
 
-    def _end(self) -> None:
+    def restart(self) -> None:
+        """Ends the worker; the next exercise gets a fresh one."""
         if self._worker is not None:
             self._worker.close()
         self._worker = None
@@ -207,6 +212,7 @@ def _grade_exercises(
                 f"Judged with the reference's {' and '.join(names)}, so that a mistake counts once."
             )
             source = assignment.stand_in(names)
+            session.restart()  # the questions are the same: no thread may have prepared the answers
             again = _grade_exercise(
                 exercise, prepared[exercise.name], session, [], source, note, names
             )
@@ -214,6 +220,13 @@ def _grade_exercises(
             result = _result(
                 exercise, [second if second.passed else first for first, second in both]
             )
+        means = session.submission.means_to_unblock() if exercise.forbids else []
+        if means and result.score:
+            message = (
+                f"The notebook uses {', '.join(means)}, with which it could undo that "
+                f"{exercise.forbids_in_words} are blocked; read it before you trust these points."
+            )
+            noted.append(Fault("forbidden", exercise.name, message))
         if result.score < result.max_score:
             failed.append(exercise)
         results.append(result)
