@@ -289,13 +289,18 @@ class Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         deadline = time.monotonic() + self._limits.call_seconds
+        handle = -1
         try:
             self._signal(signal.SIGCONT)
             self._order(Fork(forbids), deadline, theirs.fileno())
             handle = _receive_hello(ours, deadline)
+            # Stopped before it has let go of the exercise's socket, it would hide its end.
+            results.decode(receive_frame(self._channel, FRAME_BYTES, deadline))
             self._signal(signal.SIGSTOP)
         except (OSError, EOFError, ProtocolError) as error:
             ours.close()
+            if handle >= 0:
+                os.close(handle)
             raise self._lost(error, self._limits.call_seconds) from None
         finally:
             theirs.close()

@@ -201,6 +201,9 @@ def serve(channel: socket.socket, seed: int, limits: Limits, may_filter: bool) -
             _serve_exercise(socket.socket(fileno=fds[0]), order.forbids, _shell, may_filter)
         for fd in fds:
             os.close(fd)
+        # From here on we may be stopped: the exercise's socket is its process's alone, and ends
+        # with it.
+        send_frame(channel, results.encode(Hello()))
 
 
 def _receive_order(channel: socket.socket) -> tuple[RunCell | Fork, list[int]]:
