@@ -572,7 +572,7 @@ def test_no_privileges_and_no_new_ones(sandbox):
         "libc.mount(b'none', b'/scratch', b'tmpfs', 0, None)",
         "libc.chroot(b'.')",
         "libc.setns(0, 0)",
-        "libc.setuid(0) or libc.setreuid(0, 0) or libc.mount(b'none', b'/', b'', 16384, None)",
+        "[libc.setuid(0), libc.setreuid(0, 0), libc.mount(b'none', b'/', b'', 16384, None)][2]",
         "libc.ptrace(0, 0, 0, 0)",
         "libc.syscall(425, 1, 0)",  # io_uring, which seccomp does not look into
         "libc.syscall(321, 0, 0, 0)",  # bpf
