@@ -220,7 +220,7 @@ def _grade_exercises(
             result = _result(
                 exercise, [second if second.passed else first for first, second in both]
             )
-        means = session.submission.means_to_unblock() if exercise.forbids else []
+        means = session.submission.means_to_unblock if exercise.forbids else []
         if means and result.score:
             message = (
                 f"The notebook uses {', '.join(means)}, with which it could undo that "

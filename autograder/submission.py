@@ -69,12 +69,18 @@ class Submission:
 
     def sources_used_by(self, exercise: Exercise) -> dict[str, ast.stmt]:
         """The top-level definitions that an exercise's functions consist of, by name."""
+        names = sorted(used_names(self._definitions, exercise.defines))
+        return {name: self._definitions[name] for name in names}
+
+    @cached_property
+    def _definitions(self) -> dict[str, ast.stmt]:
         definitions: dict[str, ast.stmt] = {}
         for cell in self.cells:
             for node in cell.statements:
                 definitions |= dict.fromkeys(defined_names(node), node)
-        return {n: definitions[n] for n in sorted(used_names(definitions, exercise.defines))}
+        return definitions
 
+    @cached_property
     def means_to_unblock(self) -> list[str]:
         """What the notebook names that could reach the worker's own code, which runs beside it.
 
