@@ -20,13 +20,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+import msgspec
 import torch
 
 from autograder.assignment import Assignment
-from autograder.grade import grade, open_sandbox
-from autograder.report import ExerciseResult, Fault, Report
+from autograder.grade import grade_with_outputs, open_sandbox
+from autograder.report import ExerciseResult, Fault, Graded, Report
 from autograder.sandbox import isolation as system
-from autograder.sandbox.client import IsolationChoice, IsolationUnavailable
+from autograder.sandbox.client import IsolationChoice, IsolationUnavailable, Sandbox
 from autograder.submission import UnreadableNotebook, read_file
 
 ATTEMPTS = 3  # so often a submission is begun whose grading process is killed
@@ -79,9 +80,9 @@ def find_submissions(paths: Iterable[Path], assignment: str) -> list[Entry]:
 
 def _in_folder(folder: Path, assignment: str, called: str) -> list[Entry]:
     if folder.name == assignment:
-        return [_handed_in(folder.parent.name, folder, assignment)]
+        return [handed_in(folder.parent.name, folder, assignment)]
     if os.path.lexists(folder / assignment):
-        return [_handed_in(folder.name, folder / assignment, assignment)]
+        return [handed_in(folder.name, folder / assignment, assignment)]
     if os.path.isdir(folder / "submitted"):
         raise NothingToGrade(f"{called} is a whole course: name its folder submitted")
     try:
@@ -89,14 +90,15 @@ def _in_folder(folder: Path, assignment: str, called: str) -> list[Entry]:
     except OSError as error:
         raise NothingToGrade(f"{called} can't be read: {error.strerror}") from None
     students = [n for n in names if os.path.isdir(folder / n) and not n.startswith(".")]
-    entries = [_handed_in(name, folder / name / assignment, assignment) for name in students]
+    entries = [handed_in(name, folder / name / assignment, assignment) for name in students]
     if all(entry.notebook is None and not entry.note for entry in entries):
         raise NothingToGrade(f"{called} holds no STUDENT/{assignment}/{assignment}.ipynb")
     return entries
 
 
-def _handed_in(student: str, folder: Path, assignment: str) -> Entry:
-    """What lies in a student's folder. What can't be read is left for grading to refuse."""
+def handed_in(student: str, folder: Path, assignment: str) -> Entry:
+    """What lies in a student's folder, STUDENT/ASSIGNMENT: also a notebook under another name,
+    where there is only one. What can't be read is left for grading to refuse."""
     student, expected = _readable(student), folder / f"{assignment}.ipynb"
     if os.path.islink(folder):
         return Entry(student, folder)
@@ -147,8 +149,10 @@ def grade_all(
     jobs: int = 1,
     seed: int = 0,
     isolation: IsolationChoice = "auto",
-) -> Generator[tuple[int, Report], None, None]:
-    """Grades all entries: yields each one's index and Report, as they are done.
+    keep_outputs: bool = False,
+) -> Generator[tuple[int, Graded], None, None]:
+    """Grades all entries: yields each one's index and Report, as they are done; with
+    `keep_outputs`, what the cells put out, too.
 
     With several `jobs`, in so many processes, each with a sandbox of its own; one that is killed
     is replaced and its submission begun anew. Close the iterator to end them early. Raises
@@ -157,55 +161,85 @@ def grade_all(
     waiting = []
     for index, entry in enumerate(entries):
         if entry.notebook is None:
-            yield index, _missing(entry, assignment, seed)
+            yield index, Graded(_missing(entry, assignment, seed))
         else:
             waiting.append(index)
     if min(jobs, len(waiting)) > 1:
-        yield from _grade_in_processes(entries, waiting, assignment, jobs, seed, isolation)
+        settings = Grading(assignment.name, seed, isolation, keep_outputs)
+        yield from _grade_in_processes(entries, waiting, assignment, jobs, settings)
     else:
-        some = (entries[index] for index in waiting)
-        yield from zip(waiting, _grade_here(some, assignment, seed, isolation), strict=True)
+        with Grader(assignment, seed, isolation, keep_outputs) as grader:
+            for index in waiting:
+                yield index, grader.grade(entries[index])
 
 
-def _grade_here(
-    entries: Iterable[Entry], assignment: Assignment, seed: int, isolation: IsolationChoice
-) -> Iterator[Report]:
-    # The tensors are small: threads would only cost, and with several jobs fight over the cores.
-    torch.set_num_threads(1)
-    with contextlib.ExitStack() as stack:
-        sandbox = None
-        for entry in entries:
-            report = None
-            for attempt in (1, 2):
-                sandbox = sandbox or stack.enter_context(open_sandbox(isolation))
-                assert entry.notebook is not None
-                try:
-                    report = grade(
-                        entry.notebook,
-                        assignment,
-                        sandbox=sandbox,
-                        seed=seed,
-                        student=entry.student,
+class Grader:
+    """Grades one submission after another in one sandbox, and in a fresh one where that failed.
+
+    A context manager. The sandbox is opened by the first submission.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        seed: int = 0,
+        isolation: IsolationChoice = "auto",
+        keep_outputs: bool = False,
+    ) -> None:
+        # The tensors are small: threads would only cost, and with several jobs fight over cores.
+        torch.set_num_threads(1)
+        self._assignment = assignment
+        self._seed = seed
+        self._isolation = isolation
+        self._keep_outputs = keep_outputs
+        self._stack = contextlib.ExitStack()
+        self._sandbox: Sandbox | None = None
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the sandbox."""
+        self._sandbox = None
+        self._stack.close()
+
+    def grade(self, entry: Entry) -> Graded:
+        """The entry's Report, whatever happens. Raises IsolationUnavailable."""
+        if entry.notebook is None:
+            return Graded(_missing(entry, self._assignment, self._seed))
+        graded = None
+        for attempt in (1, 2):
+            if self._sandbox is None:
+                self._sandbox = self._stack.enter_context(open_sandbox(self._isolation))
+            try:
+                graded = grade_with_outputs(
+                    entry.notebook,
+                    self._assignment,
+                    sandbox=self._sandbox,
+                    seed=self._seed,
+                    student=entry.student,
+                )
+                if not self._keep_outputs:
+                    graded.outputs = {}
+                msgspec.json.encode(graded)  # what can't be written is none
+                break
+            except Exception as error:
+                # Ours, not the submission's: perhaps a fresh sandbox helps.
+                self.close()
+                if attempt == 2:
+                    place = traceback.extract_tb(error.__traceback__)[-1]
+                    reason = (
+                        f"the grader failed twice ({type(error).__name__}: {error}, in "
+                        f"{Path(place.filename).name}, line {place.lineno})"
                     )
-                    report.to_json()  # what can't be written is none
-                    break
-                except Exception as error:
-                    # Ours, not the submission's: perhaps a fresh sandbox helps.
-                    stack.close()
-                    sandbox = None
-                    if attempt == 2:
-                        place = traceback.extract_tb(error.__traceback__)[-1]
-                        report = _not_graded(
-                            entry,
-                            assignment,
-                            seed,
-                            f"the grader failed twice ({type(error).__name__}: {error}, in "
-                            f"{Path(place.filename).name}, line {place.lineno})",
-                        )
-            assert report is not None
-            if entry.note:
-                report.faults.insert(0, Fault("notebook", "", entry.note))
-            yield report
+                    graded = Graded(_not_graded(entry, self._assignment, self._seed, reason))
+        assert graded is not None
+        if entry.note:
+            graded.report.faults.insert(0, Fault("notebook", "", entry.note))
+        return graded
 
 
 def _missing(entry: Entry, assignment: Assignment, seed: int) -> Report:
@@ -248,6 +282,16 @@ def _ungraded(entry: Entry, assignment: Assignment, seed: int, digest: str, faul
 # --- In several processes ------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Grading:
+    """What a helping process is told: what to grade for, and how."""
+
+    assignment: str
+    seed: int
+    isolation: IsolationChoice
+    keep_outputs: bool
+
+
 @dataclass
 class Helper:
     """A process that grades, and what it has in hand: an index, and None after its last."""
@@ -277,12 +321,12 @@ class Helpers:
             helper.process.kill()
             helper.process.join()
 
-    def start(self, name: str, seed: int, isolation: IsolationChoice) -> Helper:
+    def start(self, grading: Grading) -> Helper:
         """Starts one more; Ctrl-C can't reach it before it is deaf to it."""
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
         process = spawn.Process(
-            target=_help, args=(theirs, name, seed, isolation, self.folder), daemon=True
+            target=_help, args=(theirs, grading, self.folder), daemon=True
         )
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -308,9 +352,8 @@ def _grade_in_processes(
     indices: Iterable[int],
     assignment: Assignment,
     jobs: int,
-    seed: int,
-    isolation: IsolationChoice,
-) -> Iterator[tuple[int, Report]]:
+    grading: Grading,
+) -> Iterator[tuple[int, Graded]]:
     waiting = deque(indices)
     begun: Counter[int] = Counter()
     # What a killed process leaves behind lies in this folder, and goes with it.
@@ -321,7 +364,7 @@ def _grade_in_processes(
         Path(folder).chmod(0o711)  # workers may be another user
         while True:
             while waiting and len(helpers.running) < jobs:
-                helper = helpers.start(assignment.name, seed, isolation)
+                helper = helpers.start(grading)
                 _hand_out(helper, entries, waiting, begun)
             busy = {helper.pipe: helper for helper in helpers.running if helper.index is not None}
             if not busy:
@@ -332,7 +375,7 @@ def _grade_in_processes(
                 index = helper.index
                 assert index is not None
                 try:
-                    answer: Report | IsolationUnavailable = pipe.recv()
+                    answer: Graded | IsolationUnavailable = pipe.recv()
                 except (EOFError, OSError):
                     how = helpers.lost(helper)
                     if begun[index] < ATTEMPTS:
@@ -342,7 +385,8 @@ def _grade_in_processes(
                         f"the process that grades it ended {ATTEMPTS} times ({how}); perhaps the "
                         "machine's memory is full, then fewer --jobs help"
                     )
-                    yield index, _not_graded(entries[index], assignment, seed, reason)
+                    report = _not_graded(entries[index], assignment, grading.seed, reason)
+                    yield index, Graded(report)
                     continue
                 if isinstance(answer, IsolationUnavailable):
                     raise answer
@@ -360,7 +404,7 @@ def _hand_out(
             helper.pipe.send(entries[helper.index])
 
 
-def _help(pipe: Connection, name: str, seed: int, isolation: IsolationChoice, folder: str) -> None:
+def _help(pipe: Connection, grading: Grading, folder: str) -> None:
     """What a helping process does: grades what it is handed until the pipe is closed."""
     os.setsid()  # Ctrl-C is for the process that started us
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # also one that has come before
@@ -370,18 +414,15 @@ def _help(pipe: Connection, name: str, seed: int, isolation: IsolationChoice, fo
     if sys.platform == "linux":
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGTERM)
     tempfile.tempdir = folder
-    with contextlib.suppress(EOFError, OSError):
-        try:
-            for report in _grade_here(_handed_out(pipe), Assignment(name), seed, isolation):
-                pipe.send(report)
-        except IsolationUnavailable as error:
-            pipe.send(error)
-
-
-def _handed_out(pipe: Connection) -> Iterator[Entry]:
-    while True:
-        try:
+    with (
+        contextlib.suppress(EOFError, OSError),
+        Grader(
+            Assignment(grading.assignment), grading.seed, grading.isolation, grading.keep_outputs
+        ) as grader,
+    ):
+        while True:
             entry: Entry = pipe.recv()
-        except EOFError:
-            return
-        yield entry
+            try:
+                pipe.send(grader.grade(entry))
+            except IsolationUnavailable as error:
+                pipe.send(error)

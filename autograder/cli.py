@@ -172,8 +172,8 @@ def _grade(
                 isolation=isolation.value,
             )
             with contextlib.closing(grading):
-                for index, report in grading:
-                    reports[index] = report
+                for index, graded in grading:
+                    report = reports[index] = graded.report
                     progress.advance(task)
                     for fault in report.faults:
                         progress.console.print(_fault_line(report, fault), soft_wrap=True)

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from autograder import publish
 from autograder.assignment import Assignment, Prepared, exercises_of
 from autograder.check import Exercise, Verdict, explain, judge
 from autograder.checks import TOPICS
-from autograder.report import CheckResult, ExerciseResult, Fault, Report
+from autograder.report import CheckResult, ExerciseResult, Fault, Graded, Report
 from autograder.sandbox.client import (
     ExerciseChannel,
     IsolationChoice,
@@ -23,10 +24,11 @@ from autograder.sandbox.client import (
     Sandbox,
     Worker,
 )
-from autograder.sandbox.messages import CellDone, Limits
+from autograder.sandbox.messages import CellDone, Limits, results
 from autograder.submission import Cell, Submission, UnreadableNotebook, read_file, read_submission
 
 MAX_LOSSES = 8
+KEPT_BYTES = 16 * 2**20  # of all cells' outputs together
 OPERATION = re.compile(r"\w{1,50}::[\w.]{1,100}")  # a worker may claim to have tried anything
 
 
@@ -60,10 +62,25 @@ def grade(
     if sandbox is None:
         with open_sandbox() as opened:
             return grade(notebook, assignment, sandbox=opened, seed=seed, student=student)
+    return grade_with_outputs(
+        notebook, assignment, sandbox=sandbox, seed=seed, student=student
+    ).report
+
+
+def grade_with_outputs(
+    notebook: Path | bytes,
+    assignment: Assignment,
+    *,
+    sandbox: Sandbox,
+    seed: int = 0,
+    student: str = "",
+) -> Graded:
+    """The same, with what the notebook's cells put out."""
     started = time.perf_counter()
     prepared = assignment.prepare(seed)
     data = b""
     faults: list[Fault] = []
+    outputs: dict[int, list[dict[str, Any]]] = {}
     try:
         data = notebook if isinstance(notebook, bytes) else read_file(notebook)
         submission = read_submission(data, assignment)
@@ -75,7 +92,8 @@ def grade(
         faults += submission.faults
         with Session(sandbox, submission, seed, faults) as session:
             exercises = _grade_exercises(assignment, prepared, session, faults)
-    return Report(
+        outputs = {index: done.outputs for index, done in session.results.items() if done.outputs}
+    report = Report(
         assignment=assignment.name,
         student=student,
         submission=hashlib.sha256(data).hexdigest(),
@@ -88,6 +106,7 @@ def grade(
         seed=seed,
         seconds=time.perf_counter() - started,
     )
+    return Graded(report, outputs)
 
 
 class Session:
@@ -104,6 +123,7 @@ class Session:
         self._worker: Worker | None = None
         self._skipped: set[int] = set()
         self._losses = 0
+        self._kept = 0  # bytes of outputs
         self._deadline = time.monotonic() + sandbox.limits.submission_seconds
 
     def __enter__(self) -> Session:
@@ -167,6 +187,10 @@ class Session:
                 done = worker.run_cell(cell.source)
             except Lost as error:
                 return cell, error
+            if done.outputs:
+                self._kept += len(results.encode(done))
+                if self._kept > KEPT_BYTES:
+                    done.outputs, done.truncated = [], True
             if cell.index not in self.results:
                 self._note(cell, done)
             self.results[cell.index] = done

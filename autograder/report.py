@@ -6,7 +6,7 @@ from the student (messages, counterexamples) is text to be escaped by whoever re
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -91,3 +91,10 @@ class Report(msgspec.Struct):
             for exercise in self.exercises
         ]
         return msgspec.structs.replace(self, exercises=exercises, seconds=0.0)
+
+
+class Graded(msgspec.Struct):
+    """A Report, and what the notebook's cells put out: nbformat's outputs by the cell's place."""
+
+    report: Report
+    outputs: dict[int, list[dict[str, Any]]] = {}

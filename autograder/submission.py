@@ -66,6 +66,8 @@ class Submission:
     cells: list[Cell]
     faults: list[Fault] = field(default_factory=list)
     found: set[str] = field(default_factory=set)  # exercises whose cell is there
+    # The grade_id of the cells that have one and count, by their place among all cells.
+    grade_ids: dict[int, str] = field(default_factory=dict)
 
     def sources_used_by(self, exercise: Exercise) -> dict[str, ast.stmt]:
         """The top-level definitions that an exercise's functions consist of, by name."""
@@ -150,6 +152,7 @@ def read_submission(data: bytes, assignment: Assignment) -> Submission:
 
     cells = []
     owners: dict[str, list[Cell]] = {name: [] for name in exercises}
+    grade_ids: dict[int, str] = {}
     for index, raw in enumerate(notebook["cells"]):
         source = _source(raw)
         if raw.get("cell_type") != "code":
@@ -161,6 +164,8 @@ def read_submission(data: bytes, assignment: Assignment) -> Submission:
             cell.role = "check"
             if grade_id in released:
                 cell.name = grade_id
+                grade_ids = {i: name for i, name in grade_ids.items() if name != grade_id}
+                grade_ids[index] = grade_id
                 _compare_points(raw, released[grade_id], grade_id, faults)
             continue
         defined = {
@@ -177,8 +182,11 @@ def read_submission(data: bytes, assignment: Assignment) -> Submission:
             owners[owner].append(cell)
     _settle(owners, released, cells, faults, notebook)
     found = {name for name, own in owners.items() if own}
+    for name, own in owners.items():
+        counting = [cell.index for cell in own if cell in cells]
+        grade_ids |= {counting[-1]: name} if counting else {}
     run = [cell for cell in cells if cell.role in ("solution", "plain") and cell.source.strip()]
-    return Submission(notebook, run, faults, found)
+    return Submission(notebook, run, faults, found, grade_ids)
 
 
 def _settle(

@@ -14,7 +14,7 @@ import pytest
 from autograder import batch
 from autograder.batch import Entry, NothingToGrade, find_submissions, grade_all
 from autograder.build import solution_notebook
-from autograder.grade import grade
+from autograder.grade import grade_with_outputs
 from autograder.report import Report
 
 NAME = "02-convolution"
@@ -129,7 +129,8 @@ def test_what_stands_in_a_notebooks_place_is_a_fault_of_that_student_alone(
 
     entries = find_submissions([tmp_path], NAME)
     messages = {
-        report.student: report.faults[0].message for _, report in grade_all(entries, convolution)
+        graded.report.student: graded.report.faults[0].message
+        for _, graded in grade_all(entries, convolution)
     }
     assert "no list of cells" in messages["ada"]
     assert "is a link" in messages["ben"]
@@ -144,7 +145,7 @@ def test_what_stands_in_a_notebooks_place_is_a_fault_of_that_student_alone(
 
 def test_who_handed_in_nothing_has_a_report_with_every_exercise(convolution, warm):
     (only,) = grade_all([Entry("zoe", None)], convolution)
-    report = only[1]
+    report = only[1].report
     assert report.status == "missing"
     assert (report.student, report.score, report.max_score) == ("zoe", 0, 100)
     assert [e.name for e in report.exercises] == [e.name for e in convolution.exercises]
@@ -153,9 +154,9 @@ def test_who_handed_in_nothing_has_a_report_with_every_exercise(convolution, war
 
 
 def test_a_renamed_notebook_gets_its_points_and_a_note(convolution, warm, solution):
-    ((_, report),) = grade_all([Entry("ada", solution, "It was renamed.")], convolution)
-    assert report.score == 100
-    assert [fault.message for fault in report.faults] == ["It was renamed."]
+    ((_, graded),) = grade_all([Entry("ada", solution, "It was renamed.")], convolution)
+    assert graded.report.score == 100
+    assert [fault.message for fault in graded.report.faults] == ["It was renamed."]
 
 
 def test_a_grader_that_fails_costs_one_submission_and_no_point(
@@ -164,11 +165,11 @@ def test_a_grader_that_fails_costs_one_submission_and_no_point(
     def fails_for_ben(notebook, assignment, **options):
         if options["student"] == "ben":
             raise RuntimeError("a bug of ours")
-        return grade(notebook, assignment, **options)
+        return grade_with_outputs(notebook, assignment, **options)
 
-    monkeypatch.setattr(batch, "grade", fails_for_ben)
+    monkeypatch.setattr(batch, "grade_with_outputs", fails_for_ben)
     entries = [Entry(student, solution) for student in ("ada", "ben", "cem")]
-    reports = [report for _, report in grade_all(entries, convolution)]
+    reports = [graded.report for _, graded in grade_all(entries, convolution)]
     assert [report.status for report in reports] == ["graded", "failed", "graded"]
     assert [report.score for report in reports] == [100, 0, 100]
     assert "a bug of ours" in reports[1].faults[0].message
@@ -198,8 +199,8 @@ def test_two_processes_report_what_one_does_even_where_they_are_killed(
     ]
     expected = dict(grade_all(entries, convolution, seed=7))
     reports, killed = {}, []
-    for index, report in grade_all(entries, convolution, seed=7, jobs=2):
-        reports[index] = report
+    for index, graded in grade_all(entries, convolution, seed=7, jobs=2):
+        reports[index] = graded.report
         if len(reports) == 3:  # of these, one needs no grading and one next to none
             killed = helpers()
             for helper in killed:
@@ -208,7 +209,7 @@ def test_two_processes_report_what_one_does_even_where_they_are_killed(
     assert len(killed) == 2
     assert sorted(reports) == sorted(expected) == list(range(6))
     for index, report in reports.items():
-        assert report.without_times() == expected[index].without_times()
+        assert report.without_times() == expected[index].report.without_times()
     assert helpers() == []
     assert list(scratch.iterdir()) == []
 
@@ -228,7 +229,7 @@ def test_a_submission_whose_grading_is_killed_again_and_again_is_reported_as_suc
     killer.start()
     try:
         entries = [Entry("ada", solution), Entry("ben", solution)]
-        reports = [report for _, report in grade_all(entries, convolution, jobs=2)]
+        reports = [graded.report for _, graded in grade_all(entries, convolution, jobs=2)]
     finally:
         done.set()
         killer.join()

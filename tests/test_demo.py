@@ -49,7 +49,7 @@ def test_each_submission_of_the_demo_loses_what_it_should(tmp_path, convolution,
     limits = Limits(call_seconds=5, memory_bytes=2**29)
     monkeypatch.setattr("autograder.batch.open_sandbox", lambda name: open_sandbox(name, limits))
     entries = write_class(tmp_path / "demo")
-    reports = [report for _, report in grade_all(entries, convolution)]
+    reports = [graded.report for _, graded in grade_all(entries, convolution)]
 
     assert len([entry for entry in entries if entry.notebook]) == 24
     assert len(reports) == len(entries) == 25
