@@ -1,46 +1,36 @@
 # Everything runs in .venv/, which `make setup` makes here; nothing needs to be activated.
 
-BIN = .venv/bin
-INSTALLED = .venv/.installed
-
 .PHONY: help setup test test-all demo build bench clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
+include setup.mk
+
 setup: $(INSTALLED) ## make .venv/ and install everything in it (again only when the pins change)
 
-# The stamp is written last and removed first, so an environment without it is unfinished and is
-# made anew. A candidate is tried by running it: a version manager's shim may exist and not work.
-$(INSTALLED): requirements.txt pyproject.toml
-	@if ! test -f $@; then \
-	  for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3 none; do \
-	    "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
-	      </dev/null >/dev/null 2>&1 && break; \
-	  done; \
-	  if test "$$python" = none; then \
-	    echo 'make setup: no Python 3.11 or newer with its venv module was found.' >&2; \
-	    echo 'Install one (on Debian and Ubuntu: python3 and python3-venv), or name yours:' \
-	      'make setup PYTHON=/path/to/python3' >&2; \
-	    exit 1; \
-	  fi; \
-	  echo "Making .venv with $$python ($$("$$python" --version))"; \
-	  "$$python" -m venv --clear .venv || exit 1; \
+CHECK = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# Chromium, for tests/browser, which are skipped where there is none. It is looked for once: root
+# gets the system's where there is one, others Playwright's, in their own cache.
+BROWSER = .venv/.browser
+APT = DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=0 -o Acquire::http::Timeout=10
+$(BROWSER): $(INSTALLED)
+	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } \
+	  >/dev/null; then \
+	  echo 'Installing Chromium for the browser tests, if it can be had ...'; \
+	  { $(APT) update && $(APT) install -y chromium || \
+	    PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT=5000 $(BIN)/playwright install chromium; \
+	  } >/dev/null 2>&1 </dev/null || echo 'No Chromium: the browser tests are skipped.'; \
 	fi
-	@rm -f $@
-	@echo 'Installing the pinned packages (the first time takes minutes) ...'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-CHECK = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
-
-test: setup ## lint, check the types, run the tests but the slow ones
+test: setup $(BROWSER) ## lint, check the types, run the tests but the slow ones
 	$(CHECK)
 	$(PYTEST)
 
-test-all: setup ## the same with the slow tests
+test-all: setup $(BROWSER) ## the same with the slow tests
 	$(CHECK)
 	$(PYTEST) -m 'slow or not slow'
 
@@ -55,5 +45,5 @@ bench: setup ## run every benchmark
 
 clean: ## remove all that these targets made, .venv/ too
 	rm -rf .venv .gradus demo build dist gradus_course.egg-info lib/gradus_course.egg-info \
-	  .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	  .pytest_cache .mypy_cache .ruff_cache .hypothesis test-artifacts
 	find . -name __pycache__ -prune -exec rm -rf {} +

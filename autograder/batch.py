@@ -14,7 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -28,6 +28,7 @@ from autograder.grade import grade_with_outputs, open_sandbox
 from autograder.report import ExerciseResult, Fault, Graded, Report
 from autograder.sandbox import isolation as system
 from autograder.sandbox.client import IsolationChoice, IsolationUnavailable, Sandbox
+from autograder.store import Store
 from autograder.submission import UnreadableNotebook, read_file
 
 ATTEMPTS = 3  # so often a submission is begun whose grading process is killed
@@ -149,28 +150,75 @@ def grade_all(
     jobs: int = 1,
     seed: int = 0,
     isolation: IsolationChoice = "auto",
-    keep_outputs: bool = False,
+    store: Store | None = None,
+    force: bool = False,
 ) -> Generator[tuple[int, Graded], None, None]:
-    """Grades all entries: yields each one's index and Report, as they are done; with
-    `keep_outputs`, what the cells put out, too.
+    """Grades all entries: yields each one's index and Report, as they are done.
 
     With several `jobs`, in so many processes, each with a sandbox of its own; one that is killed
-    is replaced and its submission begun anew. Close the iterator to end them early. Raises
-    IsolationUnavailable.
+    is replaced and its submission begun anew. Close the iterator to end them early.
+
+    With a `store`, what cells put out is kept too, and results are kept there as they are done;
+    what it holds already is not graded again, unless by `force`.
+
+    Raises IsolationUnavailable, and OSError where the store can't be written.
     """
     waiting = []
     for index, entry in enumerate(entries):
         if entry.notebook is None:
             yield index, Graded(_missing(entry, assignment, seed))
+        elif not force and (kept := _kept(entry, store)):
+            yield index, noted(kept, entry)
         else:
             waiting.append(index)
+    grading = Grading(assignment.name, seed, isolation, keep_outputs=store is not None)
     if min(jobs, len(waiting)) > 1:
-        settings = Grading(assignment.name, seed, isolation, keep_outputs)
-        yield from _grade_in_processes(entries, waiting, assignment, jobs, settings)
+        results = _grade_in_processes(entries, waiting, assignment, jobs, grading)
     else:
-        with Grader(assignment, seed, isolation, keep_outputs) as grader:
-            for index in waiting:
-                yield index, grader.grade(entries[index])
+        results = _grade_here(entries, waiting, assignment, grading)
+    with contextlib.closing(results):
+        for index, graded in results:
+            if store is not None and graded.report.status == "graded":
+                store.put(store.key(graded.report.submission), graded)
+            yield index, noted(graded, entries[index])
+
+
+def _kept(entry: Entry, store: Store | None) -> Graded | None:
+    if store is None or entry.notebook is None:
+        return None
+    try:
+        data = entry.notebook if isinstance(entry.notebook, bytes) else read_file(entry.notebook)
+    except UnreadableNotebook:
+        return None
+    kept = store.get(store.key(hashlib.sha256(data).hexdigest()))
+    if kept is not None:
+        kept.report.student = entry.student
+    return kept
+
+
+def noted(graded: Graded, entry: Entry) -> Graded:
+    """The same, with what was unusual about the entry as its first fault."""
+    if entry.note and entry.notebook is not None:
+        graded.report.faults.insert(0, Fault("notebook", "", entry.note))
+    return graded
+
+
+def _grade_here(
+    entries: Sequence[Entry], indices: Iterable[int], assignment: Assignment, grading: Grading
+) -> Generator[tuple[int, Graded], None, None]:
+    with Grader(assignment, grading) as grader:
+        for index in indices:
+            yield index, grader.grade(entries[index])
+
+
+@dataclass(frozen=True)
+class Grading:
+    """What is graded for, and how."""
+
+    assignment: str
+    seed: int = 0
+    isolation: IsolationChoice = "auto"
+    keep_outputs: bool = False
 
 
 class Grader:
@@ -179,19 +227,11 @@ class Grader:
     A context manager. The sandbox is opened by the first submission.
     """
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        seed: int = 0,
-        isolation: IsolationChoice = "auto",
-        keep_outputs: bool = False,
-    ) -> None:
+    def __init__(self, assignment: Assignment, grading: Grading) -> None:
         # The tensors are small: threads would only cost, and with several jobs fight over cores.
         torch.set_num_threads(1)
         self._assignment = assignment
-        self._seed = seed
-        self._isolation = isolation
-        self._keep_outputs = keep_outputs
+        self._grading = grading
         self._stack = contextlib.ExitStack()
         self._sandbox: Sandbox | None = None
 
@@ -207,22 +247,24 @@ class Grader:
         self._stack.close()
 
     def grade(self, entry: Entry) -> Graded:
-        """The entry's Report, whatever happens. Raises IsolationUnavailable."""
-        if entry.notebook is None:
-            return Graded(_missing(entry, self._assignment, self._seed))
+        """The Report of an entry that has a notebook, whatever happens.
+
+        Raises IsolationUnavailable.
+        """
+        assert entry.notebook is not None
         graded = None
         for attempt in (1, 2):
             if self._sandbox is None:
-                self._sandbox = self._stack.enter_context(open_sandbox(self._isolation))
+                self._sandbox = self._stack.enter_context(open_sandbox(self._grading.isolation))
             try:
                 graded = grade_with_outputs(
                     entry.notebook,
                     self._assignment,
                     sandbox=self._sandbox,
-                    seed=self._seed,
+                    seed=self._grading.seed,
                     student=entry.student,
                 )
-                if not self._keep_outputs:
+                if not self._grading.keep_outputs:
                     graded.outputs = {}
                 msgspec.json.encode(graded)  # what can't be written is none
                 break
@@ -235,10 +277,10 @@ class Grader:
                         f"the grader failed twice ({type(error).__name__}: {error}, in "
                         f"{Path(place.filename).name}, line {place.lineno})"
                     )
-                    graded = Graded(_not_graded(entry, self._assignment, self._seed, reason))
+                    graded = Graded(
+                        _not_graded(entry, self._assignment, self._grading.seed, reason)
+                    )
         assert graded is not None
-        if entry.note:
-            graded.report.faults.insert(0, Fault("notebook", "", entry.note))
         return graded
 
 
@@ -282,16 +324,6 @@ def _ungraded(entry: Entry, assignment: Assignment, seed: int, digest: str, faul
 # --- In several processes ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Grading:
-    """What a helping process is told: what to grade for, and how."""
-
-    assignment: str
-    seed: int
-    isolation: IsolationChoice
-    keep_outputs: bool
-
-
 @dataclass
 class Helper:
     """A process that grades, and what it has in hand: an index, and None after its last."""
@@ -325,9 +357,7 @@ class Helpers:
         """Starts one more; Ctrl-C can't reach it before it is deaf to it."""
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(
-            target=_help, args=(theirs, grading, self.folder), daemon=True
-        )
+        process = spawn.Process(target=_help, args=(theirs, grading, self.folder), daemon=True)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
@@ -353,7 +383,7 @@ def _grade_in_processes(
     assignment: Assignment,
     jobs: int,
     grading: Grading,
-) -> Iterator[tuple[int, Graded]]:
+) -> Generator[tuple[int, Graded], None, None]:
     waiting = deque(indices)
     begun: Counter[int] = Counter()
     # What a killed process leaves behind lies in this folder, and goes with it.
@@ -416,9 +446,7 @@ def _help(pipe: Connection, grading: Grading, folder: str) -> None:
     tempfile.tempdir = folder
     with (
         contextlib.suppress(EOFError, OSError),
-        Grader(
-            Assignment(grading.assignment), grading.seed, grading.isolation, grading.keep_outputs
-        ) as grader,
+        Grader(Assignment(grading.assignment), grading) as grader,
     ):
         while True:
             entry: Entry = pipe.recv()

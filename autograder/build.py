@@ -60,6 +60,13 @@ def _metadata(
     return NotebookNode({**fields, "schema_version": 3, "solution": solution, "task": False})
 
 
+def put_tools_on_path() -> None:
+    """nbgrader starts alembic by name; without activation it is only beside Python."""
+    beside_python = str(Path(sys.executable).parent)
+    if beside_python not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([beside_python, os.environ.get("PATH", "")])
+
+
 def release_notebook(assignment: Assignment) -> str:
     """The notebook that students receive, as text, made by nbgrader's generate_assignment."""
     name = assignment.name
@@ -67,10 +74,7 @@ def release_notebook(assignment: Assignment) -> str:
         source = Path(folder) / "source" / name / f"{name}.ipynb"
         source.parent.mkdir(parents=True)
         nbformat.write(solution_notebook(assignment), source)
-        # nbgrader starts alembic by name; without activation it is only beside Python.
-        beside_python = str(Path(sys.executable).parent)
-        if beside_python not in os.environ.get("PATH", "").split(os.pathsep):
-            os.environ["PATH"] = os.pathsep.join([beside_python, os.environ.get("PATH", "")])
+        put_tools_on_path()
         config = Config()
         config.CourseDirectory.root = folder
         config.CourseDirectory.db_url = f"sqlite:///{folder}/gradebook.db"
@@ -82,6 +86,12 @@ def release_notebook(assignment: Assignment) -> str:
         released = Path(folder) / "release" / name / f"{name}.ipynb"
         notebook = json.loads(released.read_text(encoding="utf-8"))
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def is_fresh(assignment: Assignment) -> bool:
+    """Whether the released notebook is there, and what its solution builds."""
+    path = assignment.release_path
+    return path.exists() and path.read_bytes() == release_notebook(assignment).encode()
 
 
 def build(assignment: Assignment) -> bool:

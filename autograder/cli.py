@@ -1,8 +1,9 @@
 """The command `gradus`.
 
 Exit status: 0 when all was done, whatever the scores; 1 when a score is below --fail-under, a
-submission could not be graded, or a release is stale; 2 when something given is unknown, or a file
-can't be written; 3 when submissions can't be isolated here; 130 when interrupted.
+submission could not be graded, a score fits no row of the roster, or a release is stale; 2 when
+something given is unknown, or a file can't be written; 3 when submissions can't be isolated here;
+130 when interrupted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -32,9 +33,10 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from autograder.adapters.roster import Export
     from autograder.assignment import Assignment
     from autograder.batch import Entry
-    from autograder.report import Fault, Report
+    from autograder.report import Fault, Graded, Report
 
 # What needs torch is imported where it is used: --help and a mistyped name answer at once.
 
@@ -51,6 +53,16 @@ class Isolation(StrEnum):
     bubblewrap = "bubblewrap"
     landlock = "landlock"
     none = "none"
+
+
+class Format(StrEnum):
+    """Whom the scores are written for."""
+
+    gradescope = "gradescope"
+    junit = "junit"
+    csv = "csv"
+    canvas = "canvas"
+    moodle = "moodle"
 
 
 def main() -> None:
@@ -80,6 +92,26 @@ def grade(
         Path | None, typer.Option(help="Write one Report a line; - is standard output.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the class's report as a page.")] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="Write the scores in a neighbour's format, to --output.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to; - is standard output.")
+    ] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The class, for csv, canvas and moodle: the CSV that Canvas's gradebook exports, "
+            "Moodle's grading worksheet, or any with a column of ids.",
+        ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TITLE", help="Canvas's title of the assignment, where it is not its name."
+        ),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="How many to grade at a time."),
@@ -92,34 +124,112 @@ def grade(
         float | None,
         typer.Option(min=0, max=100, metavar="PERCENT", help="Exit with 1 below this score."),
     ] = None,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record",
+            help="Write the scores into nbgrader's gradebook, and the graded notebooks into "
+            "autograded/. What is recorded already is passed over, so an interrupted run goes on.",
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --record: grade and record everything anew.")
+    ] = False,
 ) -> None:
     """Grade notebooks: every submission gets a Report."""
     with _tidy_exit():
+        target = output or Path("-")
         to_stdout = json is not None and str(json) == "-"
+        to_pipe = format is not None and str(target) == "-"
+        if output is not None and format is None:
+            _stop("--output needs --format: gradescope, junit, csv, canvas or moodle")
+        if to_stdout and to_pipe:
+            _stop("only one of --json and --format can go to standard output: name an --output")
         known = _assignment(assignment)
         entries = _entries(known, paths or [])
-        outputs = [path for path in (json, html) if path is not None and str(path) != "-"]
+        export = _exporter(format, roster, column, known, len(entries))
+        files = (json, html, target if export else None)
+        outputs = [path for path in files if path is not None and str(path) != "-"]
         _check_writable(outputs)
-        reports, interrupted = _grade(entries, known, jobs, seed, isolation)
+        if force and not record:
+            _stop("--force goes with --record")
+        recording = Recording(known, entries, seed, isolation, force) if record else None
+        reports, interrupted = _grade(entries, known, jobs, seed, isolation, recording)
         done = [report for report in reports if report is not None]
-        failures = []
+        failures = recording.failures if recording is not None else []
         if json is not None and not to_stdout:
             failures += _write_json(done, json)
         if html is not None:
             failures += _write_html(done, html)
-        _print_table(done, Console(stderr=to_stdout))
-        for failure in failures:
-            _say(failure)
+        exported = export(done) if export and not interrupted else None
+        if exported is not None and not to_pipe:
+            failures += _write(exported.content, target)
+        _print_table(done, Console(stderr=to_stdout or to_pipe))
+        if recording is not None:
+            _say(recording.summary())
+        for line in [*(exported.notes if exported else []), *failures]:
+            _say(line)
         if to_stdout:
             for report in done:
                 print(report.to_json().decode())
+        if exported is not None and to_pipe:
+            sys.stdout.buffer.write(exported.content)
+        if interrupted and export:
+            _say(f"no {format} was written: it would call those missing who are not graded yet")
         if interrupted:
             _say(f"interrupted: {len(done)} of {len(entries)} are graded, and reported")
             raise typer.Exit(130)
         if failures:
             raise typer.Exit(2)
-        if _below(done, fail_under) or _failed(done):
+        if _below(done, fail_under) or _failed(done) or _left_out(exported):
             raise typer.Exit(1)
+
+
+def _exporter(
+    format: Format | None,
+    roster: Path | None,
+    column: str | None,
+    assignment: Assignment,
+    submissions: int,
+) -> Callable[[Sequence[Report]], Export] | None:
+    """What makes the file of --format from Reports; stops here where it could not be made."""
+    from autograder.adapters import canvas, gradescope, junit, moodle, spreadsheet
+    from autograder.adapters.roster import BadRoster, Export, read_roster
+
+    columns = {"csv": spreadsheet.ID_COLUMNS, "canvas": canvas.ID_COLUMNS}
+    columns["moodle"] = moodle.ID_COLUMNS
+    if roster is not None and format not in columns:
+        _stop("--roster is for --format csv, canvas and moodle")
+    if column is not None and format != "canvas":
+        _stop("--column is for --format canvas")
+    if format == "gradescope" and submissions != 1:
+        _stop(f"a results.json is for one submission, and here are {submissions}: name one")
+    if format is None:
+        return None
+    if format == "gradescope":
+        return lambda reports: Export(gradescope.results_json(reports[0]))
+    if format == "junit":
+        return lambda reports: Export(junit.junit_xml(reports))
+    if roster is None:
+        if format == "csv":
+            return spreadsheet.csv_table
+        exported = {"canvas": "Canvas's gradebook exports", "moodle": "Moodle calls a worksheet"}
+        _stop(f"--format {format} needs --roster FILE: the CSV that {exported[format]}")
+    title = column or assignment.name
+    max_score = sum(assignment.points(exercise.name) for exercise in assignment.exercises)
+    try:
+        people = read_roster(roster, columns[format])
+        make: Callable[[Sequence[Report]], Export] = {
+            "csv": lambda reports: spreadsheet.csv_table(reports, people),
+            "canvas": lambda reports: canvas.canvas_csv(reports, people, title, max_score),
+            "moodle": lambda reports: moodle.moodle_csv(reports, people, max_score),
+        }[format]
+        make([])  # what is wrong with the roster is found before the grading
+    except BadRoster as error:
+        _stop(f"{roster} can't be used: {error}")
+    except OSError as error:
+        _stop(f"{roster} can't be read: {error.strerror}")
+    return make
 
 
 def _assignment(name: str) -> Assignment:
@@ -156,6 +266,7 @@ def _grade(
     jobs: int | None,
     seed: int,
     isolation: Isolation,
+    recording: Recording | None = None,
 ) -> tuple[list[Report | None], bool]:
     """The Reports in the entries' order, None for what was not begun; True where interrupted."""
     from autograder.batch import grade_all, worthwhile_jobs
@@ -170,16 +281,75 @@ def _grade(
                 jobs=jobs or worthwhile_jobs(len(entries)),
                 seed=seed,
                 isolation=isolation.value,
+                store=recording.store if recording is not None else None,
+                force=recording is not None and recording.force,
             )
             with contextlib.closing(grading):
                 for index, graded in grading:
                     report = reports[index] = graded.report
-                    progress.advance(task)
                     for fault in report.faults:
                         progress.console.print(_fault_line(report, fault), soft_wrap=True)
+                    if recording is not None:
+                        for line in recording.take(graded):
+                            progress.console.print(Text(_printable(line)), soft_wrap=True)
+                    progress.advance(task)
         except KeyboardInterrupt:
             return reports, True
     return reports, False
+
+
+class Recording:
+    """What `--record` does with each result, and what it has done."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        entries: Sequence[Entry],
+        seed: int,
+        isolation: Isolation,
+        force: bool,
+    ) -> None:
+        from autograder.adapters.nbgrader import NotRecorded, Recorder
+
+        try:
+            self._recorder = Recorder(assignment)
+            for entry in entries:
+                self._recorder.check(entry)
+        except NotRecorded as error:
+            _stop(str(error))
+        self.store = self._recorder.store(seed, isolation.value)
+        self.force = force
+        self.failures: list[str] = []
+        self._recorded = self._already = 0
+
+    def take(self, graded: Graded) -> Iterator[str]:
+        """Records a result that isn't yet; says what of it an instructor should know."""
+        from autograder.adapters.nbgrader import NotRecorded
+        from autograder.feedback import points
+
+        report = graded.report
+        if report.status != "graded":
+            return
+        before = self._recorder.recorded(report.student)
+        if before.get("result") == self.store.key(report.submission) and not self.force:
+            self._already += 1
+            return
+        try:
+            self._recorder.record(graded)
+        except NotRecorded as error:
+            self.failures.append(str(error))
+            return
+        self._recorded += 1
+        if "score" in before and before["score"] != report.score:
+            yield (
+                f"{report.student}: {points(before['score'])} -> {points(report.score)} in the "
+                "gradebook"
+            )
+
+    def summary(self) -> str:
+        """How many were recorded."""
+        already = f"; {self._already} were there already" if self._already else ""
+        return f"{self._recorded} recorded in the gradebook{already}"
 
 
 class Rate(ProgressColumn):
@@ -276,6 +446,23 @@ def _write_html(reports: Sequence[Report], path: Path) -> list[str]:
     return []
 
 
+def _write(content: bytes, path: Path) -> list[str]:
+    from autograder.adapters import write_whole
+
+    try:
+        write_whole(path, [content])
+    except OSError as error:
+        return [f"{path} can't be written: {error.strerror}"]
+    return []
+
+
+def _left_out(exported: Export | None) -> bool:
+    if exported is None or not exported.left_out:
+        return False
+    _say(f"graded, and their scores are not in the file: {', '.join(exported.left_out)}")
+    return True
+
+
 def _below(reports: Sequence[Report], bound: float | None) -> bool:
     if bound is None:
         return False
@@ -292,7 +479,7 @@ def _failed(reports: Sequence[Report]) -> bool:
     return bool(failed)
 
 
-# --- gradus build, demo, doctor ------------------------------------------------------------------
+# --- gradus build, publish, demo, doctor ---------------------------------------------------------
 
 
 @app.command()
@@ -304,9 +491,12 @@ def build(
         bool, typer.Option("--check", help="Write nothing; exit with 1 where a release is stale.")
     ] = False,
 ) -> None:
-    """Make the notebooks that students receive, from solutions/."""
+    """Make the notebooks that students receive, from solutions/.
+
+    In the folder of a course (with an nbgrader_config.py), its gradebook learns of them, too.
+    """
     with _tidy_exit():
-        from autograder.build import BuildError, release_notebook
+        from autograder.build import BuildError, is_fresh
         from autograder.build import build as write_release
         from autograder.checks import TOPICS
 
@@ -315,12 +505,14 @@ def build(
             path = assignment.release_path
             try:
                 if check:
-                    fresh = path.exists() and path.read_text("utf-8") == release_notebook(
-                        assignment
-                    )
+                    fresh = is_fresh(assignment)
                     stale |= not fresh
                     what = "is fresh" if fresh else "is stale: run gradus build"
                 else:
+                    if Path("nbgrader_config.py").exists():
+                        from autograder.adapters.nbgrader import register
+
+                        register(assignment)
                     what = "was written" if write_release(assignment) else "is fresh"
             except BuildError as error:
                 _stop(str(error), 1)
@@ -329,6 +521,76 @@ def build(
             print(f"{assignment.name} {what}")
         if stale:
             raise typer.Exit(1)
+
+
+@app.command()
+def publish(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A new or an empty folder, or one that was published into before. Whatever else "
+            "is in it stays.",
+        ),
+    ],
+) -> None:
+    """Write the students' repository: the assignments, the public checks, and what they need."""
+    with _tidy_exit():
+        from autograder.build import BuildError, is_fresh
+        from autograder.checks import TOPICS
+        from autograder.students import Refused, check_folder, contents, write
+
+        try:
+            check_folder(folder)
+            assignments = [_assignment(name) for name in TOPICS]
+            stale = [assignment.name for assignment in assignments if not is_fresh(assignment)]
+            if stale:
+                _stop(f"not built, or stale: {', '.join(stale)}; run gradus build first", 1)
+            files = contents({item.name: item.release_path.read_bytes() for item in assignments})
+        except BuildError as error:
+            _stop(str(error), 1)
+        except Refused as error:
+            _stop(str(error))
+        try:
+            changes = write(folder, files)
+        except Refused as error:
+            _stop(str(error))
+        except OSError as error:
+            _stop(f"{error.filename or folder} can't be written: {error.strerror}")
+        written, removed = len(changes.written), len(changes.removed)
+        print(
+            f"{_printable(str(folder))}: {len(files)} files, {written} of them written; "
+            f"{removed} removed"
+        )
+
+
+@app.command(name="gradescope-zip")
+def gradescope_zip(
+    assignment: Annotated[str, typer.Argument(help="The assignment's name, as in assignments/.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to; ASSIGNMENT-gradescope.zip if not said."),
+    ] = None,
+    extra_index_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="Where pip looks, too, e.g. an index of torch's CPU builds."
+        ),
+    ] = "",
+) -> None:
+    """Write the zip with which Gradescope grades an assignment by itself."""
+    with _tidy_exit():
+        from autograder.adapters.gradescope import autograder_zip
+
+        known = _assignment(assignment)
+        if not known.release_path.exists():
+            _stop(f"{assignment} is not built yet: run gradus build {assignment}")
+        path = output or Path(f"{assignment}-gradescope.zip")
+        _check_writable([path])
+        failures = _write(autograder_zip(known, extra_index_url), path)
+        if failures:
+            _stop(failures[0])
+        print(f"{path} holds the hidden checks: for Gradescope's Configure Autograder alone")
 
 
 @app.command()

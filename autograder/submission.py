@@ -30,6 +30,7 @@ MEANS_TO_UNBLOCK = re.compile(
     r"(sys\.(modules|_getframe)|gc\.\w+|inspect\.(currentframe|stack)|ctypes|torch\._C|"
     r"torch\.library|importlib|__import__|__builtins__|exec|eval)$"
 )
+CHECK_CALL = re.compile(r"""check\(["'](\w+)["']\)""")
 Role = Literal["solution", "check", "experiment", "plain"]
 
 
@@ -154,18 +155,21 @@ def read_submission(data: bytes, assignment: Assignment) -> Submission:
     owners: dict[str, list[Cell]] = {name: [] for name in exercises}
     grade_ids: dict[int, str] = {}
     for index, raw in enumerate(notebook["cells"]):
-        source = _source(raw)
+        source = source_of(raw)
+        grade_id = _grade_id(raw) or ids.get(str(raw.get("id")), "")
+        if (called := CHECK_CALL.fullmatch(source.strip())) and not grade_id:
+            grade_id = f"check-{called[1]}"
+        if grade_id in released and grade_id not in exercises:
+            grade_ids = {i: name for i, name in grade_ids.items() if name != grade_id}
+            grade_ids[index] = grade_id
         if raw.get("cell_type") != "code":
             continue
-        grade_id = _grade_id(raw) or ids.get(str(raw.get("id")), "")
         cell = Cell(f"cell {index + 1}", source, "plain", index)
         cells.append(cell)
         if grade_id.startswith("check-") or _only_checks(cell.statements):
             cell.role = "check"
             if grade_id in released:
                 cell.name = grade_id
-                grade_ids = {i: name for i, name in grade_ids.items() if name != grade_id}
-                grade_ids[index] = grade_id
                 _compare_points(raw, released[grade_id], grade_id, faults)
             continue
         defined = {
@@ -174,7 +178,7 @@ def read_submission(data: bytes, assignment: Assignment) -> Submission:
         if grade_id in exercises:
             cell.role, cell.name = "solution", grade_id
             owners[grade_id].append(cell)
-        elif "experiment" in _tags(raw):
+        elif "experiment" in tags_of(raw):
             cell.role = "experiment"
         elif len(defined) == 1:
             (owner,) = defined
@@ -209,7 +213,7 @@ def _settle(
             )
             faults.append(Fault("notebook", name, message))
         if len(own) > 1:
-            blank = _source(released.get(name, {})).strip()
+            blank = source_of(released.get(name, {})).strip()
             begun = [cell for cell in own if cell.source.strip() != blank]
             for cell in own:
                 if begun and cell not in begun:
@@ -251,12 +255,13 @@ def _parse_notebook(data: bytes, faults: list[Fault]) -> dict[str, Any]:
         raise UnreadableNotebook("the file is not a notebook: it has no list of cells")
     cells = [cell for cell in cells if isinstance(cell, dict)]
     notebook["cells"] = cells
-    if sum(len(_source(cell)) for cell in cells if cell.get("cell_type") == "code") > MAX_CODE:
+    if sum(len(source_of(cell)) for cell in cells if cell.get("cell_type") == "code") > MAX_CODE:
         raise UnreadableNotebook(f"the notebook's code is longer than {MAX_CODE // 1024} KiB")
     return notebook
 
 
-def _source(cell: Any) -> str:
+def source_of(cell: Any) -> str:
+    """A cell's source as text, whatever stands in its place."""
     source = cell.get("source", "")
     if isinstance(source, list):
         source = "".join(line for line in source if isinstance(line, str))
@@ -279,7 +284,8 @@ def _grade_id(cell: Any) -> str:
     return grade_id if isinstance(grade_id, str) else ""
 
 
-def _tags(cell: Any) -> list[Any]:
+def tags_of(cell: Any) -> list[Any]:
+    """A cell's tags; they may be anything."""
     tags = _metadata(cell).get("tags")
     return tags if isinstance(tags, list) else []
 

@@ -110,7 +110,7 @@ def test_no_name_and_no_message_reaches_the_terminal_as_more_than_text(gradus, c
     assert "\x07" not in both
     assert r"[bold]d\x1b[2Jan" in done.stdout
     (line,) = (line for line in lines(done.stderr) if "[red]" in line)
-    assert r"[red]\x1b]0;owned" in line
+    assert "[red]]0;owned" in line
 
 
 @pytest.mark.parametrize(("bound", "status"), [("94", 1), ("0", 0)])
@@ -125,7 +125,7 @@ def test_a_submission_that_could_not_be_graded_shows_in_the_status(gradus, cours
     def broken(*_, **__):
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setattr(batch, "grade", broken)
+    monkeypatch.setattr(batch, "grade_with_outputs", broken)
     done = gradus("grade", NAME, course / "ada", "--json", "-")
     assert done.exit_code == 1
     assert reports(done.stdout)["ada"].status == "failed"

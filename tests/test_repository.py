@@ -26,7 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LAYERS = [
     ["", "cli"],
     ["demo", "doctor"],
-    ["adapters", "batch", "build"],
+    ["adapters", "batch", "build", "store", "students"],
     ["grade"],
     ["assignment", "notebook", "publish", "submission"],
     ["checks", "misconceptions"],
@@ -252,7 +252,7 @@ class Checkout:
 
     def __init__(self, folder: Path, **pythons: str):
         self.folder = folder
-        for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        for name in ("Makefile", "setup.mk", "requirements.txt", "pyproject.toml"):
             (folder / name).write_bytes((ROOT / name).read_bytes())
         self.bin = folder / "bin"
         self.bin.mkdir()
@@ -265,9 +265,9 @@ class Checkout:
             file.write_text(script)
             file.chmod(0o755)
 
-    def setup(self) -> subprocess.CompletedProcess[str]:
+    def setup(self, target: str = "setup") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["make", "setup"],
+            ["make", target],
             cwd=self.folder,
             env={"PATH": str(self.bin)},
             capture_output=True,
@@ -332,3 +332,20 @@ def test_an_interrupted_setup_is_repaired_by_the_next(tmp_path, updating):
     (tmp_path / "interrupt").unlink()
     assert checkout.setup().returncode == 0
     assert checkout.calls() == MADE + INSTALLED
+
+
+def test_a_browser_is_looked_for_once_and_its_lack_stops_nothing(tmp_path):
+    checkout = Checkout(tmp_path, python3=WORKING)
+    apt = checkout.bin / "apt-get"
+    apt.write_text('#!/bin/sh\necho "$*" >>calls\necho noise\nexit 100\n')
+    apt.chmod(0o755)
+    checkout.setup()
+    checkout.calls()
+
+    done = checkout.setup(".venv/.browser")
+    assert done.returncode == 0, done.stderr
+    assert "No Chromium: the browser tests are skipped." in done.stdout
+    assert "noise" not in done.stdout + done.stderr
+    assert len(checkout.calls()) == 1
+    checkout.setup(".venv/.browser")
+    assert checkout.calls() == []

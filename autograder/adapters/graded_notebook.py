@@ -1,0 +1,176 @@
+"""The notebook after grading: a submission put in order, with real outputs and the feedback.
+
+Instructors open it in nbgrader's formgrader, students get it as feedback. What came from the
+student is shown there and can do nothing: HTML is cleaned, scripts are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from copy import deepcopy
+from html import escape
+from typing import Any
+
+from nbconvert.preprocessors.sanitize import SanitizeHTML
+from nbformat import NotebookNode, v4
+
+from autograder.assignment import Assignment
+from autograder.feedback import exercise_html, exercise_text, fault_text
+from autograder.report import Fault, Graded
+from autograder.submission import UnreadableNotebook, read_submission, source_of, tags_of
+
+MAX_HTML = 200_000  # characters of one output; cleaning more would take long
+BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+IMAGES = ("image/png", "image/jpeg", "image/gif")
+
+
+def submitted_notebook(data: bytes, assignment: Assignment) -> NotebookNode:
+    """A submission as a sound notebook: each exercise's cell and check cell with the assignment's
+    metadata, the check cells' own source, and those that were deleted put back.
+
+    Each cell has its place in the submission as `metadata.gradus.cell`. Bytes that are no
+    notebook give the released one, as it was handed out.
+    """
+    release = assignment.release
+    released = {
+        c.metadata.nbgrader.grade_id: c for c in release["cells"] if "nbgrader" in c.metadata
+    }
+    unchanged = {cell.source for cell in release["cells"] if cell.cell_type != "code"}
+    try:
+        submission = read_submission(data, assignment)
+    except UnreadableNotebook:
+        return NotebookNode(deepcopy(release))
+    cells = []
+    for index, raw in enumerate(submission.notebook["cells"]):
+        grade_id = submission.grade_ids.get(index, "")
+        cell = _cell(raw, released.get(grade_id), unchanged)
+        cell.id = grade_id or f"submitted-{index}"
+        cell.metadata["gradus"] = {"cell": index}
+        cells.append(cell)
+    fields = {name: deepcopy(value) for name, value in release.items() if name != "cells"}
+    return NotebookNode(fields, cells=_with_missing_checks(cells, released))
+
+
+def _cell(raw: dict[str, Any], released: NotebookNode | None, unchanged: set[str]) -> NotebookNode:
+    # Built by hand: nbformat's v4.new_code_cell validates each, which takes as long as the rest.
+    cell = NotebookNode(cell_type="markdown", metadata=NotebookNode(), source=source_of(raw))
+    if (raw.get("cell_type") if released is None else released.cell_type) == "code":
+        cell.update(cell_type="code", execution_count=None)
+        cell.outputs = safe_outputs(raw.get("outputs"))
+        if tags := [tag for tag in tags_of(raw) if isinstance(tag, str)]:
+            cell.metadata["tags"] = tags
+    elif cell.source not in unchanged:
+        cell.source = _clean(cell.source)
+        attachments = raw.get("attachments")
+        for name, data in attachments.items() if isinstance(attachments, dict) else ():
+            if (images := _images(data)) and re.fullmatch(r"[\w .-]+", name):
+                cell.setdefault("attachments", NotebookNode())[name] = NotebookNode(images)
+    if released is not None:
+        cell.metadata = deepcopy(released.metadata)
+        if released.metadata.nbgrader.locked:
+            cell.source = released.source
+    return cell
+
+
+def _with_missing_checks(
+    cells: list[NotebookNode], released: dict[str, NotebookNode]
+) -> list[NotebookNode]:
+    """The cells, and every check cell that was deleted, after its exercise's cell or at the end:
+    without it the feedback would have no place."""
+    present = {cell.id for cell in cells}
+    missing = {name for name in released if name.startswith("check-") and name not in present}
+    placed = []
+    for cell in cells:
+        placed.append(cell)
+        check = f"check-{cell.id}"
+        if check in missing:
+            missing.remove(check)
+            placed.append(deepcopy(released[check]))
+    return placed + [deepcopy(released[name]) for name in released if name in missing]
+
+
+def add_feedback(notebook: NotebookNode, graded: Graded) -> None:
+    """Puts the cells' real outputs and each check cell's feedback into a notebook that
+    `submitted_notebook` made, and what grading has noted before everything."""
+    exercises = {f"check-{result.name}": result for result in graded.report.exercises}
+    for cell in notebook.cells:
+        place = cell.metadata.pop("gradus", {}).get("cell")
+        result = exercises.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
+        if result is not None:
+            data = {
+                "text/html": exercise_html(result.name, result.checks),
+                "text/plain": exercise_text(result.name, result.checks),
+            }
+            cell.outputs = [v4.new_output("execute_result", data)]
+        elif cell.cell_type == "code":
+            cell.outputs = safe_outputs(graded.outputs.get(place, []))
+    if graded.report.faults:
+        noted = _faults(graded.report.faults)
+        notebook.cells.insert(0, v4.new_markdown_cell(noted, id="noted-while-grading"))
+
+
+def _faults(faults: Iterable[Fault]) -> str:
+    # One line, so that Markdown takes all of it for HTML.
+    items = (escape(" ".join(fault_text(fault).split())) for fault in faults)
+    return (
+        "<p><b>Noted while grading</b></p><ul>" + "".join(f"<li>{i}</li>" for i in items) + "</ul>"
+    )
+
+
+# --- What came from the student ------------------------------------------------------------------
+
+
+def _clean(html: str) -> str:
+    if len(html) > MAX_HTML:
+        return escape(html[:MAX_HTML])
+    cleaned: str = SanitizeHTML().sanitize_html_tags(html)
+    return cleaned
+
+
+def _images(data: Any) -> dict[str, str]:
+    if not isinstance(data, dict):
+        return {}
+    return {
+        kind: data[kind]
+        for kind in IMAGES
+        if isinstance(data.get(kind), str) and BASE64.fullmatch(data[kind])
+    }
+
+
+def safe_outputs(outputs: Any) -> list[NotebookNode]:
+    """A cell's outputs, as far as they are outputs: text, images, errors, and HTML, LaTeX and
+    Markdown cleaned; scripts and the like are dropped."""
+    return [
+        safe
+        for output in (outputs if isinstance(outputs, list) else [])
+        if isinstance(output, dict) and (safe := _safe_output(output)) is not None
+    ]
+
+
+def _safe_output(output: dict[str, Any]) -> NotebookNode | None:
+    kind = output.get("output_type")
+    if kind == "stream":
+        name = "stderr" if output.get("name") == "stderr" else "stdout"
+        return v4.new_output("stream", name=name, text=_text(output.get("text")))
+    if kind == "error":
+        lines = output.get("traceback")
+        traceback = [_text(line) for line in lines] if isinstance(lines, list) else []
+        name, value = _text(output.get("ename")), _text(output.get("evalue"))
+        return v4.new_output("error", ename=name, evalue=value, traceback=traceback)
+    data = output.get("data")
+    if kind not in ("display_data", "execute_result") or not isinstance(data, dict):
+        return None
+    safe: dict[str, str] = _images(data)
+    if "text/plain" in data:
+        safe["text/plain"] = _text(data["text/plain"])
+    for markup in ("text/html", "text/markdown", "text/latex"):
+        if markup in data and len(_text(data[markup])) <= MAX_HTML:
+            safe[markup] = _clean(_text(data[markup]))
+    return v4.new_output("display_data", safe)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        value = "".join(line for line in value if isinstance(line, str))
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

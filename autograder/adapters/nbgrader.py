@@ -1,0 +1,415 @@
+"""Gradus inside nbgrader: its commands, directories, gradebook and feedback, our grading.
+
+nbgrader_config.py names the classes here in nbgrader's own options. They replace `Execute`, which
+runs the student's code beside the tests, and `SaveAutoGrades`, which believes what a cell put
+out. Everything else is nbgrader's, and notebooks of other assignments are graded as it does.
+
+`nbgrader autograde` grades one submission after another. `gradus grade --record` grades in
+parallel and records through the same classes (`Recorder`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import glob
+import json
+import logging
+import os
+import shutil
+import sys
+import warnings
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import nbformat
+import psutil
+from nbconvert.exporters import NotebookExporter
+from nbconvert.writers.files import FilesWriter
+from nbformat import NotebookNode
+from nbgrader import api
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.apps import NbGraderAPI
+from nbgrader.apps.baseapp import NbGrader
+from nbgrader.converters import Autograde
+from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import (
+    CheckCellMetadata,
+    ClearOutput,
+    DeduplicateIds,
+    Execute,
+    OverwriteCells,
+    OverwriteKernelspec,
+    SaveAutoGrades,
+)
+from nbgrader.utils import chdir, compute_checksum, determine_grade, is_grade, is_solution, is_task
+from traitlets import import_item
+
+from autograder.adapters.graded_notebook import add_feedback, submitted_notebook
+from autograder.assignment import Assignment
+from autograder.batch import Entry, Grader, Grading, handed_in, noted
+from autograder.build import BuildError, put_tools_on_path, solution_notebook
+from autograder.checks import TOPICS
+from autograder.report import Graded
+from autograder.sandbox.client import IsolationChoice, IsolationUnavailable
+from autograder.store import Store
+from autograder.submission import UnreadableNotebook, read_file
+
+MARK = "gradus"  # in a notebook's metadata: what was graded, or who is at it
+
+
+class NotRecorded(Exception):
+    """A result is not in the gradebook; the message says why, and what to do."""
+
+
+def find_renamed(*, assignment: str, student: str, notebooks: list[str]) -> None:
+    """nbgrader's hook before each submission: a notebook that was handed in under another name
+    stands for the assignment's, which nbgrader would miss."""
+    if assignment in TOPICS and notebooks:
+        folder = Path(notebooks[0]).parent
+        expected = str(folder / f"{assignment}.ipynb")
+        if expected not in notebooks and handed_in(student, folder, assignment).notebook:
+            notebooks.append(expected)
+
+
+def _is_ours(resources: Any) -> bool:
+    names = resources["nbgrader"]
+    return names["assignment"] in TOPICS and names["notebook"] == names["assignment"]
+
+
+# --- Reading and grading -------------------------------------------------------------------------
+
+
+class SubmissionExporter(NotebookExporter):
+    """Reads a submission as grading does, where nbformat would refuse it, and has it graded.
+
+    nbgrader makes one for each run. Raises NbGraderException where the gradebook holds another
+    version of the assignment.
+    """
+
+    def __init__(self, config: Any = None, **options: Any) -> None:
+        super().__init__(config=config, **options)
+        self.optimized_validation = True  # once, not after each preprocessor
+        self.results: dict[str, Graded] = {}  # by student, where they are known already
+        converter: Any = self.parent
+        self._coursedir: CourseDirectory = converter.coursedir
+        self._unavailable: IsolationUnavailable | None = None
+        name = self._coursedir.assignment_id
+        self._assignment = Assignment(name) if name in TOPICS else None
+        if self._assignment is not None:
+            _require_same_version(self._coursedir, self._assignment, self.log)
+            _remove_unfinished(self._coursedir, self.log)
+            self.store = Store(_results(self._coursedir), self._assignment)
+            self._grader = Grader(self._assignment, Grading(name, keep_outputs=True))
+            weakref.finalize(self, self._grader.close)
+
+    def from_filename(
+        self, filename: str, resources: Any = None, **options: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """The notebook as text, after the preprocessors."""
+        names = resources["nbgrader"]
+        folder = _folder(self._coursedir, "submitted", names["student"])
+        if self._assignment is None or not _is_ours(resources) or Path(filename).parent != folder:
+            return super().from_filename(filename, resources, **options)
+        notebook = submitted_notebook(_read(self._entry(names["student"])), self._assignment)
+        notebook.metadata[MARK] = {"unfinished": _process()}
+        return self.from_notebook_node(notebook, resources, **options)
+
+    def graded(self, student: str) -> Graded:
+        """The student's result. Raises NotRecorded where the submission could not be graded."""
+        assert self._assignment is not None
+        if student in self.results:
+            return self.results.pop(student)
+        if self._unavailable is not None:  # asking again for every student would take minutes
+            raise self._unavailable
+        entry = self._entry(student)
+        try:
+            graded = self._grader.grade(entry)
+        except IsolationUnavailable as error:
+            self._unavailable = error
+            raise
+        if graded.report.status != "graded":
+            raise NotRecorded(graded.report.faults[0].message)
+        self.store.put(self.store.key(graded.report.submission), graded)
+        return noted(graded, entry)
+
+    def mark(self, graded: Graded) -> dict[str, Any]:
+        """What a finished notebook says of its grading."""
+        report = graded.report
+        return {"result": self.store.key(report.submission), "score": float(report.score)}
+
+    def _entry(self, student: str) -> Entry:
+        folder = _folder(self._coursedir, "submitted", student)
+        return handed_in(student, folder, self._coursedir.assignment_id)
+
+
+class Grade(Execute):  # type: ignore[misc]
+    """In place of `Execute`: the cells' real outputs, and each check cell's feedback."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: Any = None, km: Any = None
+    ) -> tuple[NotebookNode, Any]:
+        """Raises NotRecorded, IsolationUnavailable."""
+        if not _is_ours(resources):
+            executed: tuple[NotebookNode, Any] = super().preprocess(nb, resources, km)
+            return executed
+        graded = self.parent.graded(resources["nbgrader"]["student"])
+        add_feedback(nb, graded)
+        resources[MARK] = graded
+        return nb, resources
+
+
+class SaveReport(SaveAutoGrades):  # type: ignore[misc]
+    """In place of `SaveAutoGrades`: the scores are the Report's, whatever the cells show.
+
+    A cell that the Report knows nothing of (an instructor's own, or any where nothing was graded
+    for `--no-execute`) waits for a person, and so does an exercise whose points are in doubt.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Writes into the gradebook, in one transaction."""
+        if not _is_ours(resources):
+            saved: tuple[NotebookNode, Any] = super().preprocess(nb, resources)
+            return saved
+        graded: Graded | None = resources.get(MARK)
+        names = resources["nbgrader"]
+        with Gradebook(names["db_url"]) as gradebook:
+            submission = gradebook.find_submission_notebook(
+                names["notebook"], names["assignment"], names["student"]
+            )
+            _save(submission, nb, graded)
+            gradebook.db.commit()
+        nb.metadata.pop(MARK, None)
+        if graded is not None:
+            nb.metadata[MARK] = self.parent.mark(graded)
+        return nb, resources
+
+
+def _save(submission: Any, notebook: NotebookNode, graded: Graded | None) -> None:
+    cells = {c.metadata.nbgrader.grade_id: c for c in notebook.cells if "nbgrader" in c.metadata}
+    report = graded.report if graded is not None else None
+    scores = {f"check-{e.name}": e.score for e in report.exercises} if report else {}
+    faults = report.faults if report else []
+    doubtful = {f"check-{fault.where}" for fault in faults if fault.kind == "forbidden"}
+    for grade in submission.grades:
+        cell = cells.get(grade.name)
+        if cell is not None and is_task(cell):
+            continue
+        grade.auto_score = scores.get(grade.name)
+        if cell is not None and is_grade(cell) and is_solution(cell):
+            grade.auto_score, _ = determine_grade(cell)
+        in_doubt = grade.name in doubtful and bool(grade.auto_score)
+        already = grade.manual_score is not None
+        grade.needs_manual_grade = already or grade.auto_score is None or in_doubt
+    for comment in submission.comments:
+        cell = cells.get(comment.name)
+        unchanged = cell is not None and cell.metadata.nbgrader.checksum == compute_checksum(cell)
+        comment.auto_comment = "No response." if unchanged and not is_task(cell) else None
+
+
+# --- The course's folders ------------------------------------------------------------------------
+
+
+def _results(coursedir: CourseDirectory) -> Path:
+    return Path(coursedir.root) / ".gradus" / "results"
+
+
+def _folder(coursedir: CourseDirectory, step: str, student: str) -> Path:
+    directory = getattr(coursedir, f"{step}_directory")
+    return Path(coursedir.format_path(directory, student, coursedir.assignment_id))
+
+
+def _read(entry: Entry) -> bytes:
+    assert isinstance(entry.notebook, Path)
+    try:
+        return read_file(entry.notebook)
+    except UnreadableNotebook:
+        return b""  # the Report says why
+
+
+def _require_same_version(
+    coursedir: CourseDirectory, assignment: Assignment, log: logging.Logger
+) -> None:
+    name = assignment.name
+    metadata = (cell.metadata.get("nbgrader", {}) for cell in assignment.release["cells"])
+    released = {each.grade_id: each.checksum for each in metadata if "checksum" in each}
+    with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
+        try:
+            cells = gradebook.find_notebook(name, name).source_cells
+            known = {cell.name: cell.checksum for cell in cells}
+        except MissingEntry:
+            known = {}
+    if known != released:
+        what = "holds another version of" if known else "does not know"
+        message = f"the gradebook {what} {name}: run `gradus build {name}` in the course's folder"
+        log.error(message)
+        raise NbGraderException(message)
+
+
+def _process() -> str:
+    process = psutil.Process()
+    return f"{process.pid} {process.create_time()}"
+
+
+def _lives(process: Any) -> bool:
+    number, _, started = str(process).partition(" ")
+    try:
+        return str(psutil.Process(int(number)).create_time()) == started
+    except (ValueError, psutil.Error):
+        return False
+
+
+def _mark(folder: Path, name: str) -> dict[str, Any] | None:
+    """What the graded notebook in a folder says of its grading; None where it is not whole."""
+    try:
+        metadata = json.loads((folder / f"{name}.ipynb").read_bytes())["metadata"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    mark = metadata.get(MARK)
+    return mark if isinstance(mark, dict) else {}
+
+
+def _remove_unfinished(coursedir: CourseDirectory, log: logging.Logger) -> None:
+    """Removes what a killed run left in autograded/, which nbgrader would take for graded."""
+    for path in glob.glob(str(_folder(coursedir, "autograded", "*"))):
+        folder = Path(path)
+        mark = _mark(folder, coursedir.assignment_id)
+        if mark is None or ("unfinished" in mark and not _lives(mark["unfinished"])):
+            log.warning("Removing what an interrupted run left: %s", folder)
+            shutil.rmtree(folder)
+
+
+# --- gradus build --------------------------------------------------------------------------------
+
+
+def register(assignment: Assignment) -> None:
+    """Makes an assignment known to the course in the current folder: writes source/ and lets
+    nbgrader make the release and the gradebook's entries from it. Raises BuildError, OSError."""
+    put_tools_on_path()
+    app = NbGrader(log_level=logging.ERROR)
+    app.initialize([])
+    folder = app.coursedir.format_path(app.coursedir.source_directory, ".", assignment.name)
+    source = Path(folder) / f"{assignment.name}.ipynb"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(solution_notebook(assignment), source)
+    with _errors_of(app.log) as errors:
+        outcome = NbGraderAPI(app.coursedir, parent=app).generate_assignment(
+            assignment.name, force=True, create=True
+        )
+    if not outcome["success"]:
+        why = "\n".join(errors) or outcome.get("log") or outcome.get("error", "")
+        raise BuildError(f"nbgrader could not generate {assignment.name}:\n{why}")
+
+
+# --- gradus grade --record -----------------------------------------------------------------------
+
+
+class Recorder(Autograde):  # type: ignore[misc]
+    """Records results as `nbgrader autograde` does, in one pass and from one process.
+
+    The course is the one of the nbgrader_config.py in the current folder. Raises NotRecorded
+    where it does not grade with Gradus, or its gradebook has another version of the assignment.
+    """
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        app = NbGrader(log_level=logging.ERROR)
+        app.initialize([])
+        app.coursedir.assignment_id = assignment.name
+        super().__init__(coursedir=app.coursedir, parent=app)
+        if not issubclass(self.exporter_class, SubmissionExporter):
+            raise NotRecorded(
+                f"{app.coursedir.root} is no course that grades with Gradus: run this where the "
+                "course's nbgrader_config.py is, and see that it holds the lines of Gradus's own"
+            )
+        self._create_engine = functools.cache(api.create_engine)
+        self.force = True  # the caller decides what is recorded
+        self.writer = FilesWriter(parent=self, config=self.config)
+        try:
+            self.exporter = self.exporter_class(parent=self, config=self.config)
+        except NbGraderException as error:
+            raise NotRecorded(str(error)) from None
+
+    def store(self, seed: int, isolation: IsolationChoice) -> Store:
+        """The course's results for this seed and isolation, which are then what is recorded."""
+        store = Store(_results(self.coursedir), self._assignment, seed, isolation)
+        self.exporter.store = store
+        return store
+
+    def check(self, entry: Entry) -> None:
+        """Raises NotRecorded for an entry from outside the course."""
+        folder = _folder(self.coursedir, "submitted", entry.student)
+        if isinstance(entry.notebook, Path) and entry.notebook.parent != folder:
+            raise NotRecorded(f"{entry.notebook} can't be recorded: it does not lie in {folder}")
+
+    def recorded(self, student: str) -> dict[str, Any]:
+        """What stands in the gradebook: the result's key as "result", and its "score"; empty
+        where nothing does, or stock nbgrader graded it."""
+        folder = _folder(self.coursedir, "autograded", student)
+        return _mark(folder, self._assignment.name) or {}
+
+    def record(self, graded: Graded) -> None:
+        """Writes a student's scores into the gradebook, and the notebook into autograded/.
+
+        Raises NotRecorded.
+        """
+        student, name = graded.report.student, self._assignment.name
+        folder = str(_folder(self.coursedir, "submitted", student))
+        self.exporter.results[student] = graded
+        self.assignments = {folder: [os.path.join(folder, f"{name}.ipynb")]}
+        # Each opening of the gradebook would compile its SQL anew; nbgrader opens it many times.
+        with (
+            patch.object(api, "create_engine", self._create_engine),
+            _errors_of(self.log) as errors,
+            chdir(self.coursedir.root),
+        ):
+            try:
+                self.convert_notebooks()
+            except NbGraderException:
+                why = errors[0] if errors else "nbgrader says no more"
+                raise NotRecorded(
+                    f"{student}: the score could not be recorded ({why}); run the command again"
+                ) from None
+
+    def convert_single_notebook(self, notebook_filename: str) -> None:
+        """Sanitises and grades in one conversion. What nbgrader itself would put right is right
+        already: `submitted_notebook` makes the cells from the release, which is the gradebook's."""
+        self.exporter._preprocessors = []
+        needless = [ClearOutput, DeduplicateIds, OverwriteKernelspec, CheckCellMetadata]
+        if not self.config.OverwriteCells.get("add_missing_cells"):
+            needless.append(OverwriteCells)
+        for each in [*self.sanitize_preprocessors, *self.autograde_preprocessors]:
+            if (import_item(each) if isinstance(each, str) else each) not in needless:
+                self.exporter.register_preprocessor(each)
+        resources = self.init_single_notebook_resources(notebook_filename)
+        output, resources = self.exporter.from_filename(notebook_filename, resources=resources)
+        # The writer makes a folder only where it is another one than the last.
+        folder = _folder(self.coursedir, "autograded", resources["nbgrader"]["student"])
+        folder.mkdir(parents=True, exist_ok=True)
+        self.write_single_notebook(output, resources)
+
+
+@contextlib.contextmanager
+def _errors_of(log: logging.Logger) -> Iterator[list[str]]:
+    """Collects the errors that nbgrader logs, and tells nowhere else; silences the rest."""
+    errors: list[str] = []
+
+    def collect(record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        message = record.getMessage() if error is None else f"{type(error).__name__}: {error}"
+        errors.append(message.strip().splitlines()[0])
+
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = collect  # type: ignore[method-assign]
+    before = log.handlers[:]
+    log.handlers[:] = [handler]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"nbgrader\.")  # of every submission anew
+            yield errors
+    finally:
+        log.handlers[:] = before

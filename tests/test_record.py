@@ -1,0 +1,479 @@
+"""`gradus grade --record`: what is recorded, when it is passed over, and that nothing is lost."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+from nbgrader.apps import AutogradeApp, NbGraderAPI
+from nbgrader.apps.baseapp import NbGrader
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.utils import chdir
+
+from autograder import batch
+from autograder.adapters.nbgrader import NotRecorded, Recorder, register
+from autograder.assignment import Assignment
+from autograder.batch import Entry, Grader, find_submissions, grade_all
+from autograder.build import solution_notebook
+from autograder.misconceptions.convolution import MUTANTS
+from autograder.report import Fault, Graded
+from autograder.sandbox.client import IsolationUnavailable
+from autograder.store import Store
+
+pytestmark = pytest.mark.xdist_group("record")  # they share a course that takes long to make
+ROOT = Path(__file__).resolve().parents[1]
+NAME = "02-convolution"
+FILE = f"{NAME}.ipynb"
+EVERYTHING = """
+select student_id, base_cell.name, auto_score, manual_score, extra_credit, needs_manual_grade,
+       late_submission_penalty
+from grade join base_cell on base_cell.id = grade.cell_id
+join submitted_notebook on submitted_notebook.id = grade.notebook_id
+join submitted_assignment on submitted_assignment.id = submitted_notebook.assignment_id
+union all
+select student_id, base_cell.name, auto_comment, manual_comment, null, null, timestamp
+from comment join base_cell on base_cell.id = comment.cell_id
+join submitted_notebook on submitted_notebook.id = comment.notebook_id
+join submitted_assignment on submitted_assignment.id = submitted_notebook.assignment_id
+union all select id, first_name, last_name, email, null, null, null from student
+order by 1, 2, 3
+"""
+
+
+def hand_in(course: Path, student: str, data: bytes) -> Path:
+    folder = course / "submitted" / student / NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_bytes(data)
+    return folder
+
+
+def notebook(assignment: Assignment, **sources: str) -> bytes:
+    return nbformat.writes(solution_notebook(assignment, sources)).encode()
+
+
+MUTANT = next(m for m in MUTANTS if m.exercise == "conv2d").source
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory, convolution) -> Path:
+    """A course with a small class in submitted/, nothing graded yet."""
+    root = tmp_path_factory.mktemp("template") / "course"
+    root.mkdir()
+    shutil.copy(ROOT / "nbgrader_config.py", root)
+    with chdir(str(root)):
+        register(convolution)
+    hand_in(root, "ada", notebook(convolution))
+    hand_in(root, "ben", convolution.release_path.read_bytes())
+    hand_in(root, "cem", notebook(convolution, conv2d=MUTANT))
+    hand_in(root, "dan", b"no notebook")
+    hand_in(root, "eve", notebook(convolution, quiz="import os\nos._exit(1)"))
+    (root / "submitted" / "fay" / NAME).mkdir(parents=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def results(template, convolution) -> dict[str, Graded]:
+    """What grading the class gives; kept in the template's store."""
+    store = Store(template / ".gradus" / "results", convolution)
+    entries = find_submissions([template / "submitted"], NAME)
+    return {
+        graded.report.student: graded for _, graded in grade_all(entries, convolution, store=store)
+    }
+
+
+@pytest.fixture
+def course(template, results, tmp_path) -> Path:
+    """A course whose results are known, and not recorded."""
+    return Path(shutil.copytree(template, tmp_path / "course"))
+
+
+@pytest.fixture
+def recorder(course, convolution, monkeypatch) -> Recorder:
+    monkeypatch.chdir(course)
+    return Recorder(convolution)
+
+
+def gradus(course: Path, *arguments: str) -> list[str]:
+    return [
+        *(sys.executable, "-c", "from autograder.cli import main; main()", "grade", NAME),
+        *(str(course / "submitted"), *arguments),
+    ]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "lib")])}
+
+
+def run(course: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        gradus(course, *arguments), cwd=course, env=environment(), capture_output=True, text=True
+    )
+
+
+def gradebook_of(course: Path) -> list[tuple]:
+    with sqlite3.connect(course / "gradebook.db") as database:
+        return list(database.execute(EVERYTHING))
+
+
+def recorded_files(course: Path) -> dict[str, str]:
+    folder = course / "autograded"
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def scores(course: Path) -> dict[str, float]:
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        return {s.student.id: s.score for s in gradebook.assignment_submissions(NAME)}
+
+
+def test_a_run_records_the_class_and_the_next_passes_it_over(course, results):
+    first = run(course, "--record", "--json", "reports.jsonl")
+    assert first.returncode == 0, first.stderr
+    assert "5 recorded in the gradebook" in first.stderr
+    assert scores(course) == {n: g.report.score for n, g in results.items() if n != "fay"}
+    reports = [json.loads(line) for line in (course / "reports.jsonl").read_text().splitlines()]
+    assert {r["student"]: r["score"] for r in reports} == {
+        n: g.report.score for n, g in results.items()
+    }
+    before, files = gradebook_of(course), recorded_files(course)
+    times = {path: path.stat().st_mtime_ns for path in course.glob("autograded/*/*/*")}
+    second = run(course, "--record")
+    assert "0 recorded in the gradebook; 5 were there already" in second.stderr
+    assert (gradebook_of(course), recorded_files(course)) == (before, files)
+    assert {path: path.stat().st_mtime_ns for path in course.glob("autograded/*/*/*")} == times
+
+
+def test_a_resubmission_is_recorded_and_the_change_is_told(course, convolution, results):
+    run(course, "--record")
+    hand_in(course, "cem", notebook(convolution))
+    again = run(course, "--record")
+    low = results["cem"].report.score
+    assert f"cem: {low:g} -> 100 in the gradebook" in again.stderr
+    assert "1 recorded in the gradebook; 4 were there already" in again.stderr
+    assert scores(course)["cem"] == 100
+
+
+def test_recording_anew_keeps_a_manual_score_and_asks_a_person_to_look(recorder, course, results):
+    recorder.record(results["cem"])
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        grade = gradebook.find_grade("check-conv2d", NAME, NAME, "cem")
+        grade.manual_score = 15
+        grade.extra_credit = 2
+        gradebook.db.commit()
+    recorder.record(results["cem"])
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        grade = gradebook.find_grade("check-conv2d", NAME, NAME, "cem")
+        assert (grade.manual_score, grade.extra_credit, grade.needs_manual_grade) == (15, 2, True)
+        assert not gradebook.find_grade("check-quiz", NAME, NAME, "cem").needs_manual_grade
+
+
+def test_points_in_doubt_wait_for_a_person(recorder, course, convolution):
+    doubtful = notebook(
+        convolution, quiz=solution(convolution, "quiz") + "\nimport sys\nsys.modules['torch']"
+    )
+    hand_in(course, "ada", doubtful)
+    ((_, graded),) = grade_all([Entry("ada", doubtful)], convolution)
+    assert graded.report.score == 100
+    recorder.record(graded)
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        assert gradebook.find_grade("check-conv2d", NAME, NAME, "ada").needs_manual_grade
+        assert gradebook.find_grade("check-conv2d", NAME, NAME, "ada").auto_score == 20
+        assert not gradebook.find_grade("check-same_padding", NAME, NAME, "ada").needs_manual_grade
+
+
+def solution(assignment: Assignment, exercise: str) -> str:
+    cells = solution_notebook(assignment).cells
+    return next(cell.source for cell in cells if cell.id == exercise)
+
+
+def test_an_untouched_exercise_has_nbgraders_comment(recorder, course, results):
+    recorder.record(results["ben"])
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        comment = gradebook.find_comment("conv2d", NAME, NAME, "ben")
+        assert comment.auto_comment == "No response."
+
+
+def test_what_a_killed_run_left_is_removed_and_what_others_graded_is_not(
+    course, convolution, results, monkeypatch
+):
+    def leave(student: str, content: bytes | None) -> Path:
+        folder = course / "autograded" / student / NAME
+        folder.mkdir(parents=True)
+        (folder / "timestamp.txt").write_text("2026-11-01 10:00:00 UTC")
+        if content is not None:
+            (folder / FILE).write_bytes(content)
+        return folder
+
+    unfinished = [
+        leave("ada", None),
+        leave("ben", b'{"cells": [], "metada'),
+        leave("cem", json.dumps({"metadata": {"gradus": {"unfinished": "1 2.5"}}}).encode()),
+    ]
+    stock = leave("dan", json.dumps({"cells": [], "metadata": {}}).encode())
+    monkeypatch.chdir(course)
+    recorder = Recorder(convolution)
+    assert [folder.exists() for folder in unfinished] == [False] * 3
+    assert stock.exists()
+    recorder.record(results["dan"])
+    assert recorder.recorded("dan")["score"] == 0
+
+
+def test_a_locked_gradebook_is_told_and_the_next_run_goes_on(recorder, course, results):
+    with sqlite3.connect(course / "gradebook.db", isolation_level=None) as database:
+        database.execute("begin exclusive")
+        with pytest.raises(NotRecorded, match="cem: the score could not be recorded .*locked"):
+            recorder.record(results["cem"])
+        database.execute("rollback")
+    assert not (course / "autograded" / "cem" / NAME).exists()
+    recorder.record(results["cem"])
+    assert scores(course) == {"cem": results["cem"].report.score}
+
+
+def test_a_submission_from_outside_the_course_is_refused(course, tmp_path, convolution):
+    elsewhere = tmp_path / "elsewhere" / "ada" / NAME
+    elsewhere.mkdir(parents=True)
+    (elsewhere / FILE).write_bytes(convolution.release_path.read_bytes())
+    refused = run(course, str(tmp_path / "elsewhere"), "--record")
+    assert refused.returncode == 2
+    assert "does not lie in" in refused.stderr
+    assert not (course / "autograded").exists()
+
+
+def test_a_folder_that_is_no_course_is_told_so(tmp_path, template):
+    shutil.copytree(template / "submitted", tmp_path / "submitted")
+    refused = run(tmp_path, "--record")
+    assert refused.returncode == 2
+    assert "nbgrader_config.py" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert list(tmp_path.iterdir()) == [tmp_path / "submitted"]
+
+
+def test_a_gradebook_with_other_checks_is_told_to_be_built_anew(course, convolution, monkeypatch):
+    with sqlite3.connect(course / "gradebook.db") as database:
+        database.execute(
+            "update source_cell set checksum = 'x' where source = ?", ('check("quiz")',)
+        )
+    monkeypatch.chdir(course)
+    with pytest.raises(NotRecorded, match=f"another version of {NAME}: run `gradus build {NAME}`"):
+        Recorder(convolution)
+    register(convolution)
+    Recorder(convolution)
+
+
+def test_a_result_that_was_damaged_is_graded_again(course, convolution, results):
+    store = Store(course / ".gradus" / "results", convolution)
+    key = store.key(results["ada"].report.submission)
+    assert store.get(key) is not None
+    (course / ".gradus" / "results" / f"{key}.json").write_bytes(b'{"report": {')
+    assert store.get(key) is None
+    entries = [Entry("ada", course / "submitted" / "ada" / NAME / FILE)]
+    ((_, graded),) = grade_all(entries, convolution, store=store)
+    assert graded.report.score == 100
+    assert store.get(key) is not None
+
+
+def test_a_result_is_found_only_for_the_same_notebook_checks_seed_and_isolation(
+    tmp_path, convolution, results, monkeypatch
+):
+    store = Store(tmp_path, convolution)
+    graded = results["ada"]
+    store.put(store.key(graded.report.submission), graded)
+    assert store.get(Store(tmp_path, convolution).key(graded.report.submission)) == graded
+    others = [
+        Store(tmp_path, convolution).key("another"),
+        Store(tmp_path, convolution, seed=1).key(graded.report.submission),
+        Store(tmp_path, convolution, isolation="none").key(graded.report.submission),
+    ]
+    monkeypatch.setattr("autograder.store.version", lambda package: "0")
+    others.append(Store(tmp_path, convolution).key(graded.report.submission))
+    assert len({*others, store.key(graded.report.submission)}) == 5
+    assert [store.get(key) for key in others] == [None] * 4
+
+
+# The same through `nbgrader autograde`, with results that are known.
+
+
+@pytest.fixture
+def known(course, results, monkeypatch) -> Callable[..., int]:
+    """`nbgrader autograde` in the course, its exit status; it finds the results without grading."""
+
+    def grade(self: Grader, entry: Entry) -> Graded:
+        graded.append(entry.student)
+        if entry.student in failing:
+            report = msgspec.structs.replace(results[entry.student].report, isolation={})
+            return Graded(msgspec.structs.replace(report, faults=[Fault("crash", "", "Not now.")]))
+        return results[entry.student]
+
+    def autograde(*arguments: str, fails: tuple[str, ...] = ()) -> list[str]:
+        graded.clear()
+        failing[:] = fails
+        return autograde_in(course, *arguments), list(graded)
+
+    graded: list[str] = []
+    failing: list[str] = []
+    monkeypatch.setattr(Grader, "grade", grade)
+    return autograde
+
+
+def autograde_in(course: Path, *arguments: str) -> int:
+    with chdir(str(course)):
+        app = AutogradeApp()
+        app.initialize(list(arguments or (NAME,)))
+        try:
+            app.start()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+    return 0
+
+
+def test_autograde_passes_over_what_is_graded_and_force_grades_it_anew(known, course):
+    assert known() == (0, ["ada", "ben", "cem", "dan", "eve"])
+    assert known() == (0, [])
+    assert known(NAME, "--student=cem", "--force") == (0, ["cem"])
+
+
+def test_a_submission_that_could_not_be_graded_is_no_zero_and_is_graded_the_next_time(
+    known, course, results
+):
+    assert known(fails=("ben",)) == (1, ["ada", "ben", "cem", "dan", "eve"])
+    assert not (course / "autograded" / "ben" / NAME).exists()
+    assert scores(course)["cem"] == results["cem"].report.score
+    assert known() == (0, ["ben"])
+
+
+def test_without_execution_no_score_is_taken_from_the_students_outputs(known, course, convolution):
+    forged = solution_notebook(convolution, {"conv2d": MUTANT})
+    for cell in forged.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade"):
+            cell.outputs = [nbformat.v4.new_output("execute_result", {"text/plain": "20.0"})]
+    hand_in(course, "cem", nbformat.writes(forged).encode())
+    assert known(NAME, "--student=cem", "--no-execute") == (0, [])
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        grades = gradebook.find_submission_notebook(NAME, NAME, "cem").grades
+        assert {(grade.auto_score, grade.needs_manual_grade) for grade in grades} == {(None, True)}
+
+
+def test_where_nothing_isolates_no_submission_is_graded_and_the_reason_is_told(
+    course, monkeypatch, capfd
+):
+    def refuse(isolation: str) -> None:
+        asked.append(isolation)
+        raise IsolationUnavailable("this machine can't isolate submissions")
+
+    asked: list[str] = []
+    monkeypatch.setattr(batch, "open_sandbox", refuse)
+    assert autograde_in(course) == 1
+    assert asked == ["auto"]  # once, not for each submission
+    assert "this machine can't isolate submissions" in capfd.readouterr().err
+    assert not list(course.glob("autograded/*/*"))
+
+
+def test_another_assignment_of_the_course_is_graded_by_nbgrader_itself(course):
+    metadata = {"grade": True, "solution": False, "locked": True, "points": 3, "task": False}
+    metadata |= {"grade_id": "sum", "schema_version": 3}
+    cell = nbformat.v4.new_code_cell("assert 1 + 1 == 2", metadata={"nbgrader": metadata})
+    path = course / "source" / "other" / "other.ipynb"
+    path.parent.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    with chdir(str(course)):
+        assert NbGraderAPI(course_directory(), parent=None).generate_assignment("other")["success"]
+    (course / "submitted" / "ada" / "other").mkdir()
+    shutil.copy(path, course / "submitted" / "ada" / "other")
+    assert autograde_in(course, "other") == 0
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        assert gradebook.find_submission("other", "ada").score == 3
+
+
+def test_a_manually_graded_cell_waits_for_a_person_and_keeps_its_markup_harmless(
+    course, results, monkeypatch
+):
+    assignment = Assignment(NAME)
+    source = solution_notebook(assignment)
+    metadata = {"grade": True, "solution": True, "locked": False, "points": 5, "task": False}
+    metadata |= {"grade_id": "essay", "schema_version": 3}
+    essay = nbformat.v4.new_markdown_cell("*Why?*", metadata={"nbgrader": metadata}, id="essay")
+    source.cells.append(essay)
+    nbformat.write(source, course / "source" / NAME / FILE)
+    monkeypatch.chdir(course)
+    api = NbGraderAPI(course_directory(), parent=None)
+    assert api.generate_assignment(NAME, force=True)["success"]
+    release = dict(nbformat.read(course / "assignments" / NAME / FILE, 4))
+    monkeypatch.setattr(Assignment, "release", release)
+    essay.source = "Because **x** < y.<script>alert(1)</script>"
+    hand_in(course, "ada", nbformat.writes(source).encode())
+    Recorder(assignment).record(results["ada"])
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        grade = gradebook.find_grade("essay", NAME, NAME, "ada")
+        assert (grade.auto_score, grade.needs_manual_grade) == (None, True)
+        assert gradebook.find_submission(NAME, "ada").score == 100
+        assert gradebook.find_submission(NAME, "ada").max_score == 105
+    graded = nbformat.read(course / "autograded" / "ada" / NAME / FILE, 4)
+    (cell,) = [cell for cell in graded.cells if cell.id == "essay"]
+    assert "Because **x**" in cell.source
+    assert "<script>" not in cell.source
+
+
+def course_directory() -> CourseDirectory:
+    app = NbGrader()
+    app.initialize([])
+    return app.coursedir
+
+
+# Killed at any moment.
+
+
+@pytest.fixture(scope="module")
+def undisturbed(template, results, tmp_path_factory) -> tuple[list[tuple], dict[str, str]]:
+    course = Path(shutil.copytree(template, tmp_path_factory.mktemp("undisturbed") / "course"))
+    done = run(course, "--record", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    return gradebook_of(course), recorded_files(course)
+
+
+def kill_and_restart(course: Path, seconds: float) -> int:
+    """Kills a run after so long, and lets another finish; the processes that outlived them."""
+    process = subprocess.Popen(
+        gradus(course, "--record", "--jobs", "2"),
+        cwd=course,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = run(course, "--record", "--jobs", "2")
+    assert again.returncode == 0, again.stderr
+    return again
+
+
+MOMENTS = [pytest.param(n, marks=[] if n in (0, 11) else pytest.mark.slow) for n in range(20)]
+
+
+@pytest.mark.parametrize("number", MOMENTS)
+def test_a_run_killed_at_a_random_moment_goes_on_and_loses_nothing(
+    number, template, undisturbed, tmp_path
+):
+    """Half of them while grading, half while recording: there the results are known already."""
+    course = Path(shutil.copytree(template, tmp_path / "course"))
+    draw = random.Random(number)
+    grading = number < 10
+    if grading:
+        shutil.rmtree(course / ".gradus")
+    kill_and_restart(course, draw.uniform(2.0, 14.0) if grading else draw.uniform(2.5, 5.0))
+    assert (gradebook_of(course), recorded_files(course)) == undisturbed
