@@ -32,6 +32,7 @@ from autograder.subject import (
     StudentError,
     Subject,
     SubjectLost,
+    Value,
 )
 
 DEFAULT_CASES = 12
@@ -178,13 +179,20 @@ def draw(item: Check, seed: int) -> list[Case]:
     return [_case(item, arguments) for arguments in drawn]
 
 
-def judge(item: Check, cases: Sequence[Case], channel: Channel, seed: int) -> Verdict:
+def judge(
+    item: Check,
+    cases: Sequence[Case],
+    channel: Channel,
+    seed: int,
+    verdict: Verdict | None = None,
+) -> Verdict:
     """Runs a check's cases against a channel until one fails; shrinks that one.
 
-    SubjectLost ends the check too: it becomes the verdict's failure.
+    SubjectLost ends the check too: it becomes the verdict's failure. What is found out stands in
+    `verdict` as soon as it is known, for callers that may be interrupted.
     """
     started = time.perf_counter()
-    verdict = Verdict()
+    verdict = Verdict() if verdict is None else verdict
     for index, case in enumerate(cases):
         verdict.cases += 1
         failure, calls = _run(item, case, channel)
@@ -420,8 +428,11 @@ def explain(item: Check, verdict: Verdict) -> tuple[str, str]:
     else:
         assert isinstance(failure, Failure)
         lines = [failure.message[:1].upper() + failure.message[1:] + "."]
+        answer = verdict.calls[-1][1] if verdict.calls else None
         if failure.came_back is not None:
             lines.append(f"came back: {show(failure.came_back)}")
+        elif isinstance(answer, Value) and answer.value is None and "None" not in lines[0]:
+            lines.append("came back: None (is the return missing?)")
         if failure.expected is not None:
             lines.append(f"expected:  {show(failure.expected)}")
     if item.hint:

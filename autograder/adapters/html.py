@@ -56,9 +56,11 @@ section.student { border-top: 2px solid var(--line); margin-top: 2rem; }
 details { margin: .3rem 0; } summary { cursor: pointer; }
 .exercise { margin: 1rem 0; max-width: 60em; } .exercise p { margin: .2rem 0; }
 @media (max-width: 40rem) { .failed { grid-template-columns: minmax(0, 1fr) 3.5rem; }
-  .failed .track { grid-column: 1 / -1; grid-row: 2; } .failed { margin-bottom: .6rem; } }
+  .failed .track { grid-column: 1 / -1; grid-row: 2; } .failed { margin-bottom: .6rem; }
+  svg text { font-size: 16px; } }
 @media print { body { max-width: none; font-size: 11px; } .scroll { overflow: visible; }
   section.student { break-before: page; border: 0; } .exercise, tr { break-inside: avoid; }
+  pre { max-height: none !important; }
   .bar, svg rect, td { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 
