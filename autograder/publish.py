@@ -20,6 +20,7 @@ FOR_STUDENTS = (
     *("checks/__init__.py", "checks/public/__init__.py"),
     *("sandbox/__init__.py", "sandbox/wire.py"),
 )
+LIBRARY = ("__init__", "data", "device", "plots", "training")
 FOR_WORKERS = ("messages.py", "isolation.py", "parent.py", "worker.py")
 
 
@@ -32,22 +33,26 @@ def write_for_workers(folder: Path) -> None:
 
 def write_for_students(folder: Path) -> None:
     """Writes the library without the withheld modules, and the public checks, into `folder`."""
+    for name, source in for_students().items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+
+
+def for_students() -> dict[str, Path]:
+    """The library without the withheld modules, and the public checks: names and files."""
     topics = [path.stem for path in (PACKAGE / "checks" / "public").glob("[!_]*.py")]
     names = [*FOR_STUDENTS, *(f"checks/public/{topic}.py" for topic in topics)]
-    for name in names:
-        target = folder / "autograder" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PACKAGE / name, target)
-    library = Path(gradus.__path__[0])
-    modules = {path.stem: path for path in library.glob("*.py")}
-    (folder / "gradus").mkdir(parents=True, exist_ok=True)
-    for name in modules.keys() - withheld(modules, topics):
-        shutil.copy(modules[name], folder / "gradus" / modules[name].name)
+    modules = {path.stem: path for path in Path(gradus.__path__[0]).glob("*.py")}
+    free = modules.keys() - withheld(modules, [*topics, *(modules.keys() - set(LIBRARY))])
+    return {f"autograder/{name}": PACKAGE / name for name in names} | {
+        f"gradus/{name}.py": modules[name] for name in free
+    }
 
 
-def withheld(modules: dict[str, Path], topics: Iterable[str]) -> set[str]:
-    """The modules that an assignment asks for, and every module that imports one of them."""
-    hidden = set(topics)
+def withheld(modules: dict[str, Path], names: Iterable[str]) -> set[str]:
+    """The modules of these names, and every module that imports one of them, directly or not."""
+    hidden = set(names)
     while True:
         found = {name for name, path in modules.items() if _imports(path) & hidden} | hidden
         if found == hidden:
@@ -58,7 +63,7 @@ def withheld(modules: dict[str, Path], topics: Iterable[str]) -> set[str]:
 def _imports(path: Path) -> set[str]:
     """The modules of gradus that a module of gradus imports."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
