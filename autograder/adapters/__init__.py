@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+LONGEST = 10_000  # characters of one text: a screen or more, whatever a student's code printed
+UNWRITABLE = re.compile("[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def plain(text: str, longest: int = LONGEST) -> str:
+    """Text that XML, JSON and databases can hold: control characters and halves of characters
+    as their escapes, and no more than `longest` characters of it, said where it is cut."""
+    left_out = len(text) - longest
+    cut = f"{text[:longest]}\n... ({left_out} characters left out)" if left_out > 0 else text
+    return UNWRITABLE.sub(lambda match: repr(match[0])[1:-1], cut)
 
 
 def write_whole(path: Path, parts: Iterable[bytes]) -> None:
