@@ -1,19 +1,23 @@
-"""How long grading takes: `gradus grade` beside stock `nbgrader autograde`, on one core.
+"""How long grading takes: `gradus grade` beside stock `nbgrader autograde`.
 
 Both grade the same passing submissions of 02-convolution: the solution, and the alternates that
 the tests keep. Stock nbgrader runs the public checks in the kernel; gradus runs all checks, in the
 sandbox. Cells tagged `experiment` are left out, since gradus would skip them; `--experiments` keeps
-them, as a class would hand them in. Two class sizes tell the cost of a submission (the slope) from
-that of the start. All processes share one core, so the clock bounds the processor time (which the
-kernel does not add up for processes that end with their namespace).
+them, as a class would hand them in.
 
-    .venv/bin/python benchmarks/grading.py [--submissions 20] [--experiments]
+The first table has a class in the gradebook, with two processes: `gradus grade --record --jobs 2`.
+The second has grading alone, on one core. Two class sizes tell the cost of a submission (the
+slope) from that of the start. All processes share one core there, so the clock bounds the
+processor time (which the kernel does not add up for processes that end with their namespace).
+
+    .venv/bin/python benchmarks/grading.py [--class 40] [--submissions 20] [--experiments]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +27,7 @@ from pathlib import Path
 import nbformat
 import torch
 from nbformat import NotebookNode
+from nbgrader.api import Gradebook
 from rich.console import Console
 from rich.table import Table
 
@@ -43,10 +48,12 @@ NAME = "02-convolution"
 def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--class", type=int, default=40, dest="students")
     parser.add_argument("--submissions", type=int, default=20)
     parser.add_argument("--experiments", action="store_true")
     arguments = parser.parse_args()
     count = arguments.submissions
+    print_class(Assignment(NAME), arguments.students, arguments.experiments)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
@@ -76,6 +83,31 @@ def make_course(folder: Path, assignment: Assignment, count: int, experiments: b
         target.parent.mkdir(parents=True)
         nbformat.write(notebook, target)
     return folder
+
+
+def print_class(assignment: Assignment, students: int, experiments: bool) -> None:
+    """The table of a class that is graded into the gradebook, from the start to the last score."""
+    with tempfile.TemporaryDirectory() as folder:
+        course = make_course(Path(folder) / "stock", assignment, students, experiments)
+        stock = run(stock_command(), course)
+        course = make_course(Path(folder) / "gradus", assignment, students, experiments)
+        shutil.copy(ROOT / "nbgrader_config.py", course)
+        run([tool("gradus"), "build", NAME], course)
+        ours = run([tool("gradus"), "grade", NAME, "submitted", "--record", "--jobs", "2"], course)
+        recorded = scores(course)
+    if recorded != [100.0] * students:
+        raise SystemExit(f"not all of the {students} scores are 100: {recorded}")
+    table = Table(title=f"A class of {students} into the gradebook, two cores")
+    for column in ("nbgrader autograde", "gradus grade --record --jobs 2", "ratio"):
+        table.add_column(column, justify="right")
+    table.add_row(f"{stock:.1f} s", f"{ours:.1f} s", f"{stock / ours:.1f}")
+    Console().print(table)
+
+
+def scores(course: Path) -> list[float]:
+    """The scores in a course's gradebook."""
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        return [submission.score for submission in gradebook.assignment_submissions(NAME)]
 
 
 def made(assignment: Assignment, sources: dict[str, str], experiments: bool) -> NotebookNode:
