@@ -189,6 +189,100 @@ def test_receptive_fields_of_no_layers_is_one_pixel() -> None:
     assert discs_in(figure.axes[0]) == [(0, 0)]
 
 
+def lines_in(ax: Axes) -> dict[str, list[tuple[float, float]]]:
+    return {
+        line.get_label(): [tuple(point) for point in line.get_xydata().tolist()]
+        for line in ax.lines
+        if not line.get_label().startswith("_")
+    }
+
+
+def test_curves_counts_epochs_from_one_and_tells_lines_apart_without_colour() -> None:
+    figure = plots.curves({"train": [3.0, 2, 1], "valid": torch.tensor([4.0, 5, 6])})
+    (ax,) = figure.axes
+    assert lines_in(ax) == {"train": [(1, 3), (2, 2), (3, 1)], "valid": [(1, 4), (2, 5), (3, 6)]}
+    assert len({line.get_linestyle() for line in ax.lines}) == 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["train", "valid"]
+
+
+def test_curves_over_x_with_a_logarithmic_axis_and_a_mark() -> None:
+    x = torch.linspace(-1, 1, 3)
+    figure = plots.curves({"y": x.exp()}, x=x, ylabel="gradient", log=True, marks={"here": 0.5})
+    (ax,) = figure.axes
+    assert [at for at, _ in lines_in(ax)["y"]] == [-1, 0, 1]
+    assert (ax.get_yscale(), ax.get_ylabel()) == ("log", "gradient")
+    assert [text.get_text().strip() for text in ax.texts] == ["here"]
+    assert 0.5 in [line.get_xdata()[0] for line in ax.lines]
+
+
+def test_forecasts_begin_where_they_were_made() -> None:
+    figure = plots.forecasts(torch.arange(5.0), {"model": torch.tensor([7.0, 8])}, start=3)
+    lines = lines_in(figure.axes[0])
+    assert lines["what happened"] == [(k, k) for k in range(5)]
+    assert lines["model"] == [(3, 7), (4, 8)]
+
+
+def test_over_time_has_a_strip_for_each_trace_with_time_to_the_right() -> None:
+    gate = torch.rand(6, 3, requires_grad=True)
+    figure = plots.over_time({"x": torch.arange(6.0), "f": gate, "c": gate - 0.5})
+    strips = [ax for ax in figure.axes if ax.get_ylabel() in ("x", "f", "c")]
+    assert [ax.images[0].get_array().shape for ax in strips] == [(1, 6), (3, 6), (3, 6)]
+    np.testing.assert_array_equal(strips[1].images[0].get_array(), gate.detach().numpy().T)
+    assert strips[1].images[0].get_clim() == (0, 1)
+    low, high = strips[2].images[0].get_clim()
+    assert low == -high < 0
+
+
+def test_image_grids_fills_rows_and_shares_one_scale() -> None:
+    pictures = torch.arange(1.0, 6)[:, None, None, None].expand(5, 1, 2, 3)
+    figure = plots.image_grids({"five": pictures, "one": torch.full((1, 2, 3), 9.0)}, columns=3)
+    five, one = (ax.images[0].get_array().filled(np.nan) for ax in figure.axes)
+    assert five.shape == (2 * 3 + 1, 3 * 4 + 1)
+    assert one.shape == (2 + 2, 3 + 2)
+    tops, lefts = (1, 4), (1, 5, 9)
+    corners = [five[top, left] for top in tops for left in lefts]
+    np.testing.assert_array_equal(corners, [1, 2, 3, 4, 5, np.nan])
+    assert np.isnan(five[3]).all()
+    assert [ax.images[0].get_clim() for ax in figure.axes] == [(0, 9), (0, 9)]
+
+
+def test_image_grids_refuses_what_is_not_a_list_of_pictures() -> None:
+    with pytest.raises(ValueError, match=r"\[n, h, w\]"):
+        plots.image_grids({"flat": torch.zeros(5, 64)})
+
+
+def test_latent_plane_draws_each_code_as_its_label() -> None:
+    codes = torch.tensor([[0.0, 1], [2, 3], [4, 5]], requires_grad=True)
+    figure = plots.latent_plane(codes, torch.tensor([7, 3, 7]))
+    (ax,) = figure.axes
+    three, seven = (dots.get_offsets().tolist() for dots in ax.collections)
+    assert three == [[2, 3]]
+    assert seven == [[0, 1], [4, 5]]
+    paths = [dots.get_paths()[0].vertices for dots in ax.collections]
+    assert paths[0].shape != paths[1].shape  # a three and a seven
+
+
+def test_clouds_draws_samples_over_the_surface_of_their_own_panel() -> None:
+    figure = plots.clouds(
+        {"before": torch.zeros(3, 2), "after": torch.ones(3, 2)},
+        real=torch.full((4, 2), 0.5),
+        modes=torch.tensor([[1.0, -1]]),
+        surfaces={"after": lambda points: points[:, 0] + 10 * points[:, 1]},
+        reach=2,
+    )
+    before, after = figure.axes
+    assert discs_in(before) == [(0.5, 0.5)] * 4 + [(0, 0)] * 3 + [(1, -1)]
+    assert discs_in(after)[4] == (1, 1)
+    assert not before.images
+    heights = after.images[0].get_array()
+    # Rows go up with the second coordinate, columns with the first.
+    assert heights[0, 0] == pytest.approx(-22)
+    assert heights[0, -1] == pytest.approx(-18)
+    assert heights[-1, 0] == pytest.approx(18)
+    assert after.images[0].get_extent() == [-2, 2, -2, 2]
+    assert after.images[0].get_clim() == (-22, 22)
+
+
 def test_when_finished_names_the_function_that_is_still_empty(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -6,8 +6,9 @@ are tensors or anything else that numpy can read, [h, w] or with leading sizes o
 """
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,9 +19,12 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 ORANGE, BLUE, RED, GREY = "#E69F00", "#0072B2", "#D55E00", "#BBBBBB"
+GREEN, PINK, SKY = "#009E73", "#CC79A7", "#56B4E9"
 PADDING = "#E4E4E4"
+LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (RED, ":"), (PINK, "-"), (SKY, "--"))
 
 
 @contextmanager
@@ -256,11 +260,187 @@ def receptive_fields(stacks: Mapping[str, Sequence[tuple[int, int, int]]]) -> Fi
     return figure
 
 
-def _picture(values: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """The one picture in `values` as an array [h, w]."""
+def curves(
+    lines: Mapping[str, Any],
+    *,
+    x: Any = None,
+    xlabel: str = "epoch",
+    ylabel: str = "loss",
+    log: bool = False,
+    marks: Mapping[str, float] | None = None,
+) -> Figure:
+    """Lines over a common axis, each [n]: learning curves, or functions of x[n].
+
+    Without x, the values are counted from 1. `log` makes the vertical axis logarithmic. `marks`
+    are vertical lines, such as the epoch where training stopped.
+    """
+    figure, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+    for (name, line), (colour, dashes) in zip(lines.items(), cycle(LINES), strict=False):
+        values = _numbers(line)
+        at = np.arange(1, len(values) + 1) if x is None else _numbers(x)
+        ax.plot(at, values, color=colour, linestyle=dashes, linewidth=2, label=name)
+    for name, position in (marks or {}).items():
+        ax.axvline(position, color="black", linewidth=1)
+        ax.text(
+            position, 0.98, f" {name}", transform=ax.get_xaxis_transform(), va="top", fontsize=9
+        )
+    ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+    if x is None:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(color=PADDING)
+    ax.legend()
+    return figure
+
+
+def forecasts(series: Any, predictions: Mapping[str, Any], *, start: int) -> Figure:
+    """A series[t], and what was predicted for its values from `start` on, each [steps]."""
+    figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    values = _numbers(series)
+    ax.plot(np.arange(len(values)), values, color="black", linewidth=1.2, label="what happened")
+    for (name, line), (colour, dashes) in zip(predictions.items(), cycle(LINES), strict=False):
+        predicted = _numbers(line)
+        at = np.arange(start, start + len(predicted))
+        ax.plot(at, predicted, color=colour, linestyle=dashes, linewidth=2.5, label=name)
+    ax.margins(x=0)
+    ax.axvspan(start - 0.5, ax.get_xlim()[1], color=PADDING, zorder=0)
+    ax.set_xlabel("time")
+    figure.legend(loc="outside upper center", ncols=1 + len(predictions))
+    return figure
+
+
+def over_time(traces: Mapping[str, Any]) -> Figure:
+    """What went on in a recurrent network: a strip for each trace, time to the right.
+
+    A trace is [s], or [s, H] with a row for each unit. Gates, from 0 to 1, are drawn in cividis;
+    a trace that goes below zero is drawn with white as zero.
+    """
+    arrays = {name: np.atleast_2d(_numbers(trace).T) for name, trace in traces.items()}
+    figure, axes = plt.subplots(
+        len(arrays),
+        1,
+        figsize=(8, 0.5 + sum(0.45 + 0.13 * len(array) for array in arrays.values())),
+        height_ratios=[2 + len(array) for array in arrays.values()],
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax, (name, array) in zip(axes.flat, arrays.items(), strict=True):
+        signed = bool(array.min() < 0)
+        scale = _scale([array], signed) if signed else Normalize(0, max(1.0, float(array.max())))
+        colours = "PuOr" if signed else "cividis"
+        drawn = ax.imshow(array, cmap=colours, norm=scale, aspect="auto", interpolation="nearest")
+        ax.set_ylabel(name, rotation=0, ha="right", va="center")
+        ax.set_yticks([])
+        figure.colorbar(drawn, ax=ax, pad=0.01, aspect=8)
+    axes.flat[-1].set_xlabel("time")
+    return figure
+
+
+def image_grids(pictures: Mapping[str, Any], *, columns: int = 8) -> Figure:
+    """Many small pictures [n, h, w] or [n, 1, h, w] to a panel: data, samples, interpolations.
+
+    They fill rows of `columns` pictures. All share one scale, from 0 (or the smallest value, if
+    negative) to the largest.
+    """
+    sheets = {title: _sheet(_numbers(each), columns) for title, each in pictures.items()}
+    figure, axes = plt.subplots(
+        1,
+        len(sheets),
+        figsize=(
+            3.6 * len(sheets),
+            0.4 + 3.5 * max(s.shape[0] / s.shape[1] for s in sheets.values()),
+        ),
+        squeeze=False,
+        layout="constrained",
+    )
+    scale = _scale([np.nan_to_num(sheet) for sheet in sheets.values()], signed=False)
+    for ax, (title, sheet) in zip(axes.flat, sheets.items(), strict=True):
+        ax.imshow(sheet, cmap="cividis", norm=scale)
+        ax.set_title(title, fontsize=10)
+        ax.set_axis_off()
+    return figure
+
+
+def latent_plane(codes: Any, labels: Any) -> Figure:
+    """Codes[n, 2] in the plane, each drawn as its label, so that nobody has to match colours."""
+    points, names = _numbers(codes), _numbers(labels)
+    figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
+    for name, (colour, _) in zip(np.unique(names), cycle(LINES), strict=False):
+        chosen = points[names == name]
+        ax.scatter(chosen[:, 0], chosen[:, 1], 45, color=colour, marker=f"${name}$", linewidths=0.3)
+    ax.set(xlabel="z₁", ylabel="z₂", aspect="equal")
+    ax.grid(color=PADDING)
+    ax.set_axisbelow(True)
+    return figure
+
+
+def clouds(
+    panels: Mapping[str, Any],
+    *,
+    real: Any = None,
+    modes: Any = None,
+    surfaces: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] | None = None,
+    reach: float = 3.0,
+) -> Figure:
+    """Samples[n, 2] in the plane, a panel for each: a generator at work.
+
+    real[n, 2] are small grey dots, modes[m, 2] black crosses, samples green rings. A panel that
+    `surfaces` names is coloured by that function of points[n, 2] on the CPU, such as a
+    discriminator's logits: orange below zero, violet above, white where it is undecided. Every
+    panel spans −reach to reach.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(3.1 * len(panels), 3.3), squeeze=False, layout="constrained"
+    )
+    for ax, (title, samples) in zip(axes.flat, panels.items(), strict=True):
+        if surfaces and title in surfaces:
+            _draw_surface(ax, surfaces[title], reach)
+        if real is not None:
+            ax.scatter(*_numbers(real).T, 4, color="#777777", linewidths=0)
+        ax.scatter(*_numbers(samples).T, 9, facecolors="none", edgecolors=GREEN, linewidths=0.9)
+        if modes is not None:
+            ax.scatter(*_numbers(modes).T, 60, color="black", marker="+", linewidths=1.5)
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
+        ax.set_title(title, fontsize=10)
+    return figure
+
+
+def _draw_surface(ax: Axes, function: Callable[[torch.Tensor], torch.Tensor], reach: float) -> None:
+    side = torch.linspace(-reach, reach, 101)
+    with torch.no_grad():
+        heights = function(torch.cartesian_prod(side, side)).reshape(101, 101).T
+    values = _numbers(heights)
+    extent = (-reach, reach, -reach, reach)
+    ax.imshow(
+        values, cmap="PuOr", norm=_scale([values], signed=True), extent=extent, origin="lower"
+    )
+
+
+def _sheet(pictures: np.ndarray[Any, Any], columns: int) -> np.ndarray[Any, Any]:
+    """Pictures [n, h, w] side by side in rows, with gaps of one pixel (nan) around them."""
+    if pictures.ndim == 4 and pictures.shape[1] == 1:
+        pictures = pictures[:, 0]
+    if pictures.ndim != 3:
+        raise ValueError(f"pictures of shape [n, h, w] were expected, not {list(pictures.shape)}")
+    n, h, w = pictures.shape
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    sheet = np.full((rows * (h + 1) + 1, columns * (w + 1) + 1), np.nan)
+    for place, picture in enumerate(pictures):
+        top, left = 1 + place // columns * (h + 1), 1 + place % columns * (w + 1)
+        sheet[top : top + h, left : left + w] = picture
+    return sheet
+
+
+def _numbers(values: Any) -> np.ndarray[Any, Any]:
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
-    array = np.asarray(values)
+    return np.asarray(values)
+
+
+def _picture(values: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """The one picture in `values` as an array [h, w]."""
+    array = _numbers(values)
     if array.ndim < 2 or array.size != array.shape[-2] * array.shape[-1]:
         raise ValueError(f"one picture of shape [h, w] was expected, not {list(array.shape)}")
     return array.reshape(array.shape[-2:])
