@@ -7,6 +7,7 @@ the checks and of all that judges, the packages' versions, the seed and the isol
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import platform
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ class Store:
         isolation: IsolationChoice = "auto",
     ) -> None:
         self._folder = folder
-        self._depends_on = [*_code(assignment), *_versions(), f"{seed}", isolation]
+        self._depends_on = [*_code(assignment.name), *_versions(), f"{seed}", isolation]
 
     def key(self, submission: str) -> str:
         """The name under which the result of a submission, given by its SHA-256, is kept."""
@@ -62,7 +63,8 @@ def _versions() -> Iterator[str]:
         yield f"{package} {version(package)}"
 
 
-def _code(assignment: Assignment) -> Iterator[str]:
+@functools.cache  # as modules are: in a server, a result is kept under the code that gave it
+def _code(assignment: str) -> tuple[str, ...]:
     """The digests of the modules that judge the assignment, closed over imports, and of its
     release."""
     files = {
@@ -71,7 +73,7 @@ def _code(assignment: Assignment) -> Iterator[str]:
         for path in folder.rglob("*.py")
     }
     waiting = ["autograder.grade", "autograder.sandbox.parent", "autograder.sandbox.worker"]
-    waiting += [f"autograder.checks.{side}.{TOPICS[assignment.name]}" for side in SIDES]
+    waiting += [f"autograder.checks.{side}.{TOPICS[assignment]}" for side in SIDES]
     found: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
@@ -79,8 +81,11 @@ def _code(assignment: Assignment) -> Iterator[str]:
             source = files[name].read_bytes()
             found[name] = hashlib.sha256(source).hexdigest()
             waiting += _imports(source)
-    yield from (f"{name} {digest}" for name, digest in sorted(found.items()))
-    yield hashlib.sha256(assignment.release_path.read_bytes()).hexdigest()
+    release = Assignment(assignment).release_path.read_bytes()
+    return (
+        *(f"{name} {digest}" for name, digest in sorted(found.items())),
+        hashlib.sha256(release).hexdigest(),
+    )
 
 
 def _imports(source: bytes) -> Iterator[str]:

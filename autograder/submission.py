@@ -97,6 +97,22 @@ class Submission:
         it forbids operations, imports anywhere of the modules that block them."""
         if not exercise.forbids:
             return []
+        imported, modules = self._imports
+        names: set[str] = set()
+        for definition in self.sources_used_by(exercise).values():
+            own = {n.arg for n in ast.walk(definition) if isinstance(n, ast.arg)}
+            for expression in ast.walk(definition):
+                dotted = _dotted(expression)
+                root = dotted.split(".")[0]
+                if root in imported and root not in own:
+                    names.add(imported[root] + dotted[len(root) :])
+        pattern = exercise.forbids_in_source
+        found = {name for name in names if pattern and re.search(pattern, name)}
+        return sorted(found | {module for module in modules if BLOCKING.match(module)})
+
+    @cached_property
+    def _imports(self) -> tuple[dict[str, str], set[str]]:
+        """What each imported name stands for, and everything that is imported."""
         imported: dict[str, str] = {}
         modules: set[str] = set()
         for cell in self.cells:
@@ -110,17 +126,7 @@ class Submission:
                     modules |= {f"{node.module}.{alias.name}" for alias in node.names}
                     for alias in node.names:
                         imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-        names: set[str] = set()
-        for definition in self.sources_used_by(exercise).values():
-            own = {n.arg for n in ast.walk(definition) if isinstance(n, ast.arg)}
-            for expression in ast.walk(definition):
-                dotted = _dotted(expression)
-                root = dotted.split(".")[0]
-                if root in imported and root not in own:
-                    names.add(imported[root] + dotted[len(root) :])
-        pattern = exercise.forbids_in_source
-        found = {name for name in names if pattern and re.search(pattern, name)}
-        return sorted(found | {module for module in modules if BLOCKING.match(module)})
+        return imported, modules
 
 
 def read_file(path: Path) -> bytes:

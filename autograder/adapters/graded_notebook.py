@@ -1,7 +1,9 @@
 """The notebook after grading: a submission put in order, with real outputs and the feedback.
 
 Instructors open it in nbgrader's formgrader, students get it as feedback. What came from the
-student is shown there and can do nothing: HTML is cleaned, scripts are dropped.
+student is shown there and can do nothing: HTML is cleaned, scripts are dropped, and no link or
+address of an image is left. For formgrader loads the nbgrader_config.py of any folder that a mere
+GET names: an image's address would run a student's, with the instructor's rights.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode, v4
 
 from autograder.assignment import Assignment
-from autograder.feedback import exercise_html, exercise_text, fault_text
+from autograder.feedback import UNSHOWN, exercise_html, exercise_text, fault_text
 from autograder.report import Fault, Graded
 from autograder.submission import UnreadableNotebook, read_submission, source_of, tags_of
 
@@ -36,7 +38,7 @@ def submitted_notebook(data: bytes, assignment: Assignment) -> NotebookNode:
     released = {
         c.metadata.nbgrader.grade_id: c for c in release["cells"] if "nbgrader" in c.metadata
     }
-    unchanged = {cell.source for cell in release["cells"] if cell.cell_type != "code"}
+    texts = {_words(c.source): c.source for c in release["cells"] if c.cell_type != "code"}
     try:
         submission = read_submission(data, assignment)
     except UnreadableNotebook:
@@ -44,7 +46,7 @@ def submitted_notebook(data: bytes, assignment: Assignment) -> NotebookNode:
     cells = []
     for index, raw in enumerate(submission.notebook["cells"]):
         grade_id = submission.grade_ids.get(index, "")
-        cell = _cell(raw, released.get(grade_id), unchanged)
+        cell = _cell(raw, released.get(grade_id), texts)
         cell.id = grade_id or f"submitted-{index}"
         cell.metadata["gradus"] = {"cell": index}
         cells.append(cell)
@@ -52,7 +54,9 @@ def submitted_notebook(data: bytes, assignment: Assignment) -> NotebookNode:
     return NotebookNode(fields, cells=_with_missing_checks(cells, released))
 
 
-def _cell(raw: dict[str, Any], released: NotebookNode | None, unchanged: set[str]) -> NotebookNode:
+def _cell(
+    raw: dict[str, Any], released: NotebookNode | None, texts: dict[str, str]
+) -> NotebookNode:
     # Built by hand: nbformat's v4.new_code_cell validates each, which takes as long as the rest.
     cell = NotebookNode(cell_type="markdown", metadata=NotebookNode(), source=source_of(raw))
     if (raw.get("cell_type") if released is None else released.cell_type) == "code":
@@ -60,12 +64,9 @@ def _cell(raw: dict[str, Any], released: NotebookNode | None, unchanged: set[str
         cell.outputs = safe_outputs(raw.get("outputs"))
         if tags := [tag for tag in tags_of(raw) if isinstance(tag, str)]:
             cell.metadata["tags"] = tags
-    elif cell.source not in unchanged:
-        cell.source = _clean(cell.source)
+    else:
         attachments = raw.get("attachments")
-        for name, data in attachments.items() if isinstance(attachments, dict) else ():
-            if (images := _images(data)) and re.fullmatch(r"[\w .-]+", name):
-                cell.setdefault("attachments", NotebookNode())[name] = NotebookNode(images)
+        cell.source = texts.get(_words(cell.source)) or _verbatim(cell.source, attachments)
     if released is not None:
         cell.metadata = deepcopy(released.metadata)
         if released.metadata.nbgrader.locked:
@@ -121,10 +122,26 @@ def _faults(faults: Iterable[Fault]) -> str:
 # --- What came from the student ------------------------------------------------------------------
 
 
+def _words(text: str) -> str:
+    """The text without what editors change: the ends of lines and blanks."""
+    return " ".join(text.split())
+
+
+def _verbatim(markdown: str, attachments: Any = None) -> str:
+    """A student's Markdown as HTML that shows it letter for letter, with the pictures in it after
+    it; MathJax still sets its formulas. One line, so that Markdown takes all of it for HTML."""
+    lines = UNSHOWN.sub("", markdown[:MAX_HTML]).splitlines()
+    pictures = [
+        f'<br><img alt="attached" src="data:{kind};base64,{"".join(picture.split())}">'
+        for data in (attachments.values() if isinstance(attachments, dict) else ())
+        for kind, picture in _images(data).items()
+    ]
+    return "".join(["<div>", "<br>".join(map(escape, lines)), *pictures, "</div>"])
+
+
 def _clean(html: str) -> str:
-    if len(html) > MAX_HTML:
-        return escape(html[:MAX_HTML])
-    cleaned: str = SanitizeHTML().sanitize_html_tags(html)
+    # Without any attribute: links are some, and colours are not worth a risk.
+    cleaned: str = SanitizeHTML(attributes={}).sanitize_html_tags(html)
     return cleaned
 
 
@@ -139,8 +156,8 @@ def _images(data: Any) -> dict[str, str]:
 
 
 def safe_outputs(outputs: Any) -> list[NotebookNode]:
-    """A cell's outputs, as far as they are outputs: text, images, errors, and HTML, LaTeX and
-    Markdown cleaned; scripts and the like are dropped."""
+    """A cell's outputs, as far as they are outputs: text, images, errors, HTML cleaned, LaTeX, and
+    Markdown as it was written; scripts and the like are dropped."""
     return [
         safe
         for output in (outputs if isinstance(outputs, list) else [])
@@ -162,11 +179,13 @@ def _safe_output(output: dict[str, Any]) -> NotebookNode | None:
     if kind not in ("display_data", "execute_result") or not isinstance(data, dict):
         return None
     safe: dict[str, str] = _images(data)
-    if "text/plain" in data:
-        safe["text/plain"] = _text(data["text/plain"])
-    for markup in ("text/html", "text/markdown", "text/latex"):
-        if markup in data and len(_text(data[markup])) <= MAX_HTML:
-            safe[markup] = _clean(_text(data[markup]))
+    for text in ("text/plain", "text/latex"):  # which is escaped where it is shown
+        if text in data:
+            safe[text] = _text(data[text])
+    if "text/markdown" in data:
+        safe["text/html"] = _verbatim(_text(data["text/markdown"]))
+    if "text/html" in data and len(_text(data["text/html"])) <= MAX_HTML:
+        safe["text/html"] = _clean(_text(data["text/html"]))
     return v4.new_output("display_data", safe)
 
 

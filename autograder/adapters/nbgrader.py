@@ -10,6 +10,7 @@ parallel and records through the same classes (`Recorder`).
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import glob
@@ -19,7 +20,6 @@ import os
 import shutil
 import sys
 import warnings
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,7 @@ class SubmissionExporter(NotebookExporter):
             _require_same_version(self._coursedir, self._assignment, self.log)
             _remove_unfinished(self._coursedir, self.log)
             self.store = Store(_results(self._coursedir), self._assignment)
-            self._grader = Grader(self._assignment, Grading(name, keep_outputs=True))
-            weakref.finalize(self, self._grader.close)
+            self._grader = _grader(self._assignment)
 
     def from_filename(
         self, filename: str, resources: Any = None, **options: Any
@@ -145,6 +144,22 @@ class SubmissionExporter(NotebookExporter):
     def _entry(self, student: str) -> Entry:
         folder = _folder(self._coursedir, "submitted", student)
         return handed_in(student, folder, self._coursedir.assignment_id)
+
+
+_graders: dict[str, Grader] = {}
+
+
+def _grader(assignment: Assignment) -> Grader:
+    """The process's grader for the assignment. In Jupyter's server, where each click on
+    formgrader's button is a run, it finds its sandbox warm, and never leaves a second one."""
+    if assignment.name not in _graders:
+        while _graders:
+            _graders.popitem()[1].close()
+        grader = _graders[assignment.name] = Grader(
+            assignment, Grading(assignment.name, keep_outputs=True)
+        )
+        atexit.register(grader.close)
+    return _graders[assignment.name]
 
 
 class Grade(Execute):  # type: ignore[misc]
