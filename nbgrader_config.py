@@ -11,6 +11,8 @@ c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "gradus"
 # What students receive stands in assignments/, for nbgrader as for everyone else.
 c.CourseDirectory.release_directory = "assignments"
+# A page that a student handed in would be released as feedback, or stand where that is written.
+c.CourseDirectory.ignore.append("*.html")
 
 # Gradus grades in place of nbgrader's Execute and SaveAutoGrades.
 c.Autograde.exporter_class = "autograder.adapters.nbgrader.SubmissionExporter"

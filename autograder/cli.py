@@ -328,23 +328,22 @@ class Recording:
         from autograder.feedback import points
 
         report = graded.report
-        if report.status != "graded":
-            return
-        before = self._recorder.recorded(report.student)
-        if before.get("result") == self.store.key(report.submission) and not self.force:
-            self._already += 1
-            return
         try:
+            result, score = self._recorder.recorded(report.student)
+            if report.status != "graded":
+                if score is not None:
+                    yield f"{report.student}: {report.status}; the gradebook keeps {points(score)}"
+                return
+            if result == self.store.key(report.submission) and not self.force:
+                self._already += 1
+                return
             self._recorder.record(graded)
         except NotRecorded as error:
             self.failures.append(str(error))
             return
         self._recorded += 1
-        if "score" in before and before["score"] != report.score:
-            yield (
-                f"{report.student}: {points(before['score'])} -> {points(report.score)} in the "
-                "gradebook"
-            )
+        if score is not None and score != report.score:
+            yield f"{report.student}: {points(score)} -> {points(report.score)} in the gradebook"
 
     def summary(self) -> str:
         """How many were recorded."""
@@ -517,7 +516,7 @@ def build(
             except BuildError as error:
                 _stop(str(error), 1)
             except OSError as error:
-                _stop(f"{path} can't be written: {error.strerror}")
+                _stop(f"{error.filename or path} can't be written: {error.strerror}")
             print(f"{assignment.name} {what}")
         if stale:
             raise typer.Exit(1)

@@ -9,7 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from nbconvert import HTMLExporter
 
-from autograder.adapters.graded_notebook import safe_outputs, submitted_notebook
+from autograder.adapters.graded_notebook import (
+    MAX_CELLS,
+    Room,
+    add_feedback,
+    safe_outputs,
+    submitted_notebook,
+)
+from autograder.report import ExerciseResult, Fault, Graded, Report
 
 ADDRESS = "/formgrader?path=submitted/eve"  # where asking is enough to do harm
 MARKUP = [
@@ -100,11 +107,116 @@ def test_text_that_only_an_editor_has_changed_is_shown_as_it_was_handed_out(conv
 @example(source=f'<a href="{ADDRESS}">a</a><img src="{ADDRESS}">')
 @example(source=f"![a]({ADDRESS})")
 def test_an_output_asks_no_server(kind, source):
-    outputs = safe_outputs([nbformat.v4.new_output("display_data", {kind: source})])
+    outputs = safe_outputs([nbformat.v4.new_output("display_data", {kind: source})], Room())
     assert Page(nbformat.v4.new_code_cell("", outputs=outputs)).alive == []
 
 
 def test_a_formula_keeps_its_ampersands():
     formula = r"$\begin{pmatrix} a & b < c \end{pmatrix}$"
-    (output,) = safe_outputs([nbformat.v4.new_output("display_data", {"text/latex": formula})])
+    (output,) = safe_outputs(
+        [nbformat.v4.new_output("display_data", {"text/latex": formula})], Room()
+    )
     assert formula in Page(nbformat.v4.new_code_cell("", outputs=[output])).text
+
+
+# Whatever the file and the outputs hold, the notebook is sound, and no larger than can be shown.
+
+ODD = [*MARKUP, "", "\ud800", "\x00", "\x1b[2J", "a,b", "check-conv2d", "conv2d", "submitted-3"]
+TEXT = st.lists(st.sampled_from(ODD), max_size=4).map("".join)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+BUNDLE = st.dictionaries(
+    st.sampled_from(["text/plain", "text/html", "text/markdown", "text/latex", "image/png", "a"]),
+    JSON,
+)
+OUTPUT = JSON | st.fixed_dictionaries(
+    {"output_type": st.sampled_from(["stream", "error", "display_data", "execute_result"]) | JSON},
+    optional={
+        "data": BUNDLE | JSON,
+        **dict.fromkeys(["text", "name", "ename", "evalue", "traceback", "metadata"], JSON),
+    },
+)
+GRADE_IDS = st.sampled_from(["check-conv2d", "conv2d", "check-quiz", "noted-while-grading"]) | JSON
+CELL = JSON | st.fixed_dictionaries(
+    {"cell_type": st.sampled_from(["code", "markdown", "raw"]) | JSON},
+    optional={
+        "source": TEXT | JSON,
+        "id": GRADE_IDS,
+        "outputs": st.lists(OUTPUT, max_size=3) | JSON,
+        "execution_count": JSON,
+        "attachments": st.dictionaries(TEXT, BUNDLE | JSON, max_size=2) | JSON,
+        "metadata": JSON
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "nbgrader": st.fixed_dictionaries(
+                    {"grade_id": GRADE_IDS}, optional={"points": JSON, "schema_version": JSON}
+                ),
+                "tags": st.lists(TEXT, max_size=2),
+                "gradus": JSON,
+            },
+        ),
+    },
+)
+FILE = JSON | st.fixed_dictionaries(
+    {"cells": st.lists(CELL, max_size=5)},
+    optional=dict.fromkeys(["metadata", "nbformat", "nbformat_minor", "worksheets"], JSON),
+)
+
+
+def graded_with(outputs: dict, *faults: Fault) -> Graded:
+    exercises = [ExerciseResult("conv2d", 0, 20, [])]
+    report = Report("02-convolution", "eve", "a", 0, 20, exercises, [*faults], {}, {}, 0, 0.0)
+    return Graded(report, outputs)
+
+
+@given(FILE, st.dictionaries(st.integers(0, 5), st.lists(OUTPUT, max_size=3)))
+@example({"cells": [{"cell_type": "code", "metadata": {"tags": ["\ud800", "a,b", "a,b"]}}]}, {})
+def test_whatever_was_handed_in_becomes_a_sound_notebook(convolution, file, outputs):
+    notebook = submitted_notebook(json.dumps(file).encode(), convolution)
+    nbformat.validate(notebook)
+    add_feedback(notebook, graded_with(outputs, Fault("notebook", "", "<script>")))
+    nbformat.validate(nbformat.reads(nbformat.writes(notebook).encode().decode(), 4))
+    for cell in notebook.cells:
+        shown = [output.get("data", {}).get("text/html", "") for output in cell.get("outputs", [])]
+        assert "<script" not in "".join([*shown, cell.source * (cell.cell_type != "code")])
+    counting = [cell for cell in notebook.cells if "nbgrader" in cell.metadata]
+    released = {
+        cell.metadata.nbgrader.grade_id: cell
+        for cell in convolution.release["cells"]
+        if "nbgrader" in cell.metadata
+    }
+    ids = [cell.metadata.nbgrader.grade_id for cell in counting]
+    assert len(set(ids)) == len(ids)
+    assert {name for name in released if name.startswith("check-")} <= set(ids)
+    for cell in counting:
+        original = released[cell.metadata.nbgrader.grade_id]
+        assert (cell.metadata, cell.cell_type) == (original.metadata, original.cell_type)
+        assert cell.source == original.source or not original.metadata.nbgrader.locked
+    (feedback,) = [c for c in counting if c.metadata.nbgrader.grade_id == "check-conv2d"]
+    assert feedback.outputs[0].data["text/plain"] == "conv2d: 0 of 0 points"
+
+
+def test_more_cells_outputs_and_html_than_can_be_shown_are_left_out(convolution):
+    def many(count: int) -> list[dict]:
+        cells = [{"cell_type": "code", "source": f"{n}"} for n in range(count)]
+        check = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": "check-conv2d"}}}
+        return [*cells, check]
+
+    file = json.dumps({"cells": many(MAX_CELLS + 50)}).encode()
+    notebook = submitted_notebook(file, convolution)
+    sources = [cell.source for cell in notebook.cells]
+    assert [str(n) in sources for n in (MAX_CELLS - 1, MAX_CELLS)] == [True, False]
+    assert "*50 more cells are not shown.*" in sources
+    assert sum(cell.id == "check-conv2d" for cell in notebook.cells) == 1
+
+    html = {"output_type": "display_data", "data": {"text/html": "<b>a</b>" * 4_000}}
+    stream = {"output_type": "stream", "text": "a"}
+    add_feedback(notebook, graded_with({0: [html] * 100, 1: [stream] * 3_000, 2: [stream]}))
+    outputs = [output for cell in notebook.cells[:3] for output in cell.outputs]
+    assert len(outputs) == Room().outputs
+    cleaned = [o for o in outputs if "text/html" in o.get("data", {})]
+    assert 0 < len(cleaned) * 32_000 <= Room().html

@@ -1,7 +1,9 @@
 """`gradus grade --record`: what is recorded, when it is passed over, and that nothing is lost."""
 
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import random
 import shutil
@@ -19,14 +21,15 @@ import pytest
 from nbgrader.api import Gradebook
 from nbgrader.apps import AutogradeApp, NbGraderAPI
 from nbgrader.apps.baseapp import NbGrader
+from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import chdir
 
 from autograder import batch
-from autograder.adapters.nbgrader import NotRecorded, Recorder, register
+from autograder.adapters.nbgrader import NotRecorded, Recorder, SubmissionExporter, register
 from autograder.assignment import Assignment
 from autograder.batch import Entry, Grader, find_submissions, grade_all
-from autograder.build import solution_notebook
+from autograder.build import BuildError, solution_notebook
 from autograder.misconceptions.convolution import MUTANTS
 from autograder.report import Fault, Graded
 from autograder.sandbox.client import IsolationUnavailable
@@ -230,7 +233,7 @@ def test_what_a_killed_run_left_is_removed_and_what_others_graded_is_not(
     assert [folder.exists() for folder in unfinished] == [False] * 3
     assert stock.exists()
     recorder.record(results["dan"])
-    assert recorder.recorded("dan")["score"] == 0
+    assert scores(course) == {"dan": 0}
 
 
 def test_a_locked_gradebook_is_told_and_the_next_run_goes_on(recorder, course, results):
@@ -242,6 +245,113 @@ def test_a_locked_gradebook_is_told_and_the_next_run_goes_on(recorder, course, r
     assert not (course / "autograded" / "cem" / NAME).exists()
     recorder.record(results["cem"])
     assert scores(course) == {"cem": results["cem"].report.score}
+
+
+def test_what_the_gradebook_holds_no_longer_is_recorded_again_and_what_it_keeps_is_told(course):
+    timestamp = course / "submitted" / "ada" / NAME / "timestamp.txt"
+    timestamp.write_text("2026-11-01 13:00:00 UTC")
+    run(course, "--record")
+    timestamp.write_text("2026-11-01 11:00:00 UTC")  # the same notebook, and it was not late
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        gradebook.remove_student("ben")
+        gradebook.find_grade("check-conv2d", NAME, NAME, "cem").auto_score = 1  # an older backup
+        gradebook.db.commit()
+    (course / "submitted" / "eve" / NAME / FILE).unlink()
+    again = run(course, "--record")
+    assert "3 recorded in the gradebook; 1 were there already" in again.stderr
+    assert "cem: 81 -> 97 in the gradebook" in again.stderr
+    assert "eve: missing; the gradebook keeps 94" in again.stderr
+    assert "ben: " not in again.stderr
+    assert scores(course) == {"ada": 100, "ben": 0, "cem": 97, "dan": 0, "eve": 94}
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        assert gradebook.find_submission(NAME, "ada").timestamp.hour == 11
+
+
+def test_two_runs_do_not_record_at_once(course, convolution, monkeypatch):
+    monkeypatch.chdir(course)
+    with (course / ".gradus" / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(NotRecorded, match="another run is recording"):
+            Recorder(convolution)
+    Recorder(convolution)
+
+
+def test_a_time_that_is_none_is_told_and_stops_nobody_else(recorder, course, results):
+    path = course / "submitted" / "ada" / NAME / "timestamp.txt"
+    for text in (b"noon", b"\xff", b"0001-01-01 00:00:00 +1400", b"9" * 10**7):
+        path.write_bytes(text)
+        with pytest.raises(NotRecorded, match=f"ada: {path} holds no time"):
+            recorder.record(results["ada"])
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(NotRecorded, match="holds no time"):
+        recorder.record(results["ada"])
+    recorder.record(results["cem"])
+    assert scores(course) == {"cem": 97}
+
+
+def test_a_folder_that_can_not_be_removed_is_told_and_stops_nobody_else(
+    recorder, course, results, convolution, monkeypatch
+):
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    recorder.record(results["ada"])
+    monkeypatch.setattr("nbgrader.converters.base.rmtree", refuse)
+    with pytest.raises(NotRecorded, match="ada: .*Permission denied"):
+        recorder.record(results["ada"])
+    recorder.record(results["cem"])
+    assert scores(course) == {"ada": 100, "cem": 97}
+
+    (course / "autograded" / "ada" / NAME / FILE).unlink()
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(NbGraderException, match=f"ada/{NAME}.* can't be removed"):
+        SubmissionExporter(parent=recorder)
+
+
+def test_what_the_gradebook_refuses_is_told_in_a_line(
+    recorder, course, results, monkeypatch, capfd
+):
+    # As outside of pytest, which listens to every log.
+    monkeypatch.setattr(logging.getLogger("tornado.application"), "propagate", False)
+    with sqlite3.connect(course / "gradebook.db") as database:
+        database.execute(
+            "create trigger refuse before insert on student when new.id = 'ada' "
+            "begin select raise(fail, 'the disk is full'); end"
+        )
+    with pytest.raises(NotRecorded, match="ada: .*the disk is full"):
+        recorder.record(results["ada"])
+    assert capfd.readouterr().err == ""
+    recorder.record(results["cem"])
+    assert scores(course) == {"cem": 97}
+
+
+def test_whom_nbgrader_is_told_to_exclude_is_not_called_recorded(recorder, results):
+    recorder.coursedir.student_id_exclude = "ada"
+    with pytest.raises(NotRecorded, match="ada: nbgrader_config.py excludes it"):
+        recorder.record(results["ada"])
+
+
+def test_a_link_in_a_folders_place_stops_nobody_else(recorder, course):
+    (course / "submitted" / "gus").mkdir()
+    (course / "submitted" / "gus" / NAME).symlink_to(course / "submitted" / "ada" / NAME)
+    for entry in find_submissions([course / "submitted"], NAME):
+        recorder.check(entry)
+
+
+def test_an_assignment_with_more_notebooks_is_left_to_nbgrader(course, convolution, monkeypatch):
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        gradebook.add_notebook("essay", NAME)
+    monkeypatch.chdir(course)
+    with pytest.raises(NotRecorded, match=rf"\(essay\): run `nbgrader autograde {NAME}`"):
+        Recorder(convolution)
+
+
+def test_a_gradebook_that_can_not_be_read_is_told(course, convolution, monkeypatch):
+    (course / "gradebook.db").write_text("no database")
+    monkeypatch.chdir(course)
+    with pytest.raises(NotRecorded, match="gradebook.db can't be read: .*not a database"):
+        Recorder(convolution)
 
 
 def test_a_submission_from_outside_the_course_is_refused(course, tmp_path, convolution):
@@ -265,14 +375,28 @@ def test_a_folder_that_is_no_course_is_told_so(tmp_path, template):
 
 def test_a_gradebook_with_other_checks_is_told_to_be_built_anew(course, convolution, monkeypatch):
     with sqlite3.connect(course / "gradebook.db") as database:
-        database.execute(
-            "update source_cell set checksum = 'x' where source = ?", ('check("quiz")',)
-        )
+        database.execute("update grade_cells set max_score = 21 where max_score = 20")
     monkeypatch.chdir(course)
     with pytest.raises(NotRecorded, match=f"another version of {NAME}: run `gradus build {NAME}`"):
         Recorder(convolution)
     register(convolution)
     Recorder(convolution)
+
+
+def test_a_build_that_nbgrader_refuses_says_why_and_leaves_the_release(
+    course, convolution, monkeypatch
+):
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        gradebook.add_student("ada")
+        gradebook.add_submission(NAME, "ada")
+        gradebook.find_grade_cell("check-quiz", NAME, NAME).name = "check-riddle"
+        gradebook.db.commit()
+    release = course / "assignments" / NAME / FILE
+    before = release.read_bytes()
+    monkeypatch.chdir(course)
+    with pytest.raises(BuildError, match=f"generate {NAME}: RuntimeError: Cannot .*submissions"):
+        register(convolution)
+    assert release.read_bytes() == before
 
 
 def test_a_result_that_was_damaged_is_graded_again(course, convolution, results):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from copy import deepcopy
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -20,9 +21,11 @@ from nbformat import NotebookNode, v4
 from autograder.assignment import Assignment
 from autograder.feedback import UNSHOWN, exercise_html, exercise_text, fault_text
 from autograder.report import Fault, Graded
-from autograder.submission import UnreadableNotebook, read_submission, source_of, tags_of
+from autograder.submission import UnreadableNotebook, read_submission, source_of
 
-MAX_HTML = 200_000  # characters of one output; cleaning more would take long
+MAX_CELLS = 2_000  # that are shown, besides those that count
+MAX_TEXT = 200_000  # characters of one Markdown text
+MAX_HTML = 40_000  # characters of one output: cleaning them can take time with their square
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 IMAGES = ("image/png", "image/jpeg", "image/gif")
 
@@ -43,27 +46,30 @@ def submitted_notebook(data: bytes, assignment: Assignment) -> NotebookNode:
         submission = read_submission(data, assignment)
     except UnreadableNotebook:
         return NotebookNode(deepcopy(release))
+    room = Room()
     cells = []
     for index, raw in enumerate(submission.notebook["cells"]):
         grade_id = submission.grade_ids.get(index, "")
-        cell = _cell(raw, released.get(grade_id), texts)
+        if index >= MAX_CELLS and not grade_id:
+            continue
+        cell = _cell(raw, released.get(grade_id), texts, room)
         cell.id = grade_id or f"submitted-{index}"
         cell.metadata["gradus"] = {"cell": index}
         cells.append(cell)
+    if left_out := len(submission.notebook["cells"]) - len(cells):
+        cells.append(v4.new_markdown_cell(f"*{left_out} more cells are not shown.*", id="left-out"))
     fields = {name: deepcopy(value) for name, value in release.items() if name != "cells"}
     return NotebookNode(fields, cells=_with_missing_checks(cells, released))
 
 
 def _cell(
-    raw: dict[str, Any], released: NotebookNode | None, texts: dict[str, str]
+    raw: dict[str, Any], released: NotebookNode | None, texts: dict[str, str], room: Room
 ) -> NotebookNode:
     # Built by hand: nbformat's v4.new_code_cell validates each, which takes as long as the rest.
     cell = NotebookNode(cell_type="markdown", metadata=NotebookNode(), source=source_of(raw))
     if (raw.get("cell_type") if released is None else released.cell_type) == "code":
         cell.update(cell_type="code", execution_count=None)
-        cell.outputs = safe_outputs(raw.get("outputs"))
-        if tags := [tag for tag in tags_of(raw) if isinstance(tag, str)]:
-            cell.metadata["tags"] = tags
+        cell.outputs = safe_outputs(raw.get("outputs"), room)
     else:
         attachments = raw.get("attachments")
         cell.source = texts.get(_words(cell.source)) or _verbatim(cell.source, attachments)
@@ -95,6 +101,7 @@ def add_feedback(notebook: NotebookNode, graded: Graded) -> None:
     """Puts the cells' real outputs and each check cell's feedback into a notebook that
     `submitted_notebook` made, and what grading has noted before everything."""
     exercises = {f"check-{result.name}": result for result in graded.report.exercises}
+    room = Room()
     for cell in notebook.cells:
         place = cell.metadata.pop("gradus", {}).get("cell")
         result = exercises.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
@@ -105,7 +112,7 @@ def add_feedback(notebook: NotebookNode, graded: Graded) -> None:
             }
             cell.outputs = [v4.new_output("execute_result", data)]
         elif cell.cell_type == "code":
-            cell.outputs = safe_outputs(graded.outputs.get(place, []))
+            cell.outputs = safe_outputs(graded.outputs.get(place, []), room)
     if graded.report.faults:
         noted = _faults(graded.report.faults)
         notebook.cells.insert(0, v4.new_markdown_cell(noted, id="noted-while-grading"))
@@ -130,7 +137,7 @@ def _words(text: str) -> str:
 def _verbatim(markdown: str, attachments: Any = None) -> str:
     """A student's Markdown as HTML that shows it letter for letter, with the pictures in it after
     it; MathJax still sets its formulas. One line, so that Markdown takes all of it for HTML."""
-    lines = UNSHOWN.sub("", markdown[:MAX_HTML]).splitlines()
+    lines = UNSHOWN.sub("", markdown[:MAX_TEXT]).splitlines()
     pictures = [
         f'<br><img alt="attached" src="data:{kind};base64,{"".join(picture.split())}">'
         for data in (attachments.values() if isinstance(attachments, dict) else ())
@@ -155,17 +162,28 @@ def _images(data: Any) -> dict[str, str]:
     }
 
 
-def safe_outputs(outputs: Any) -> list[NotebookNode]:
-    """A cell's outputs, as far as they are outputs: text, images, errors, HTML cleaned, LaTeX, and
-    Markdown as it was written; scripts and the like are dropped."""
-    return [
-        safe
-        for output in (outputs if isinstance(outputs, list) else [])
-        if isinstance(output, dict) and (safe := _safe_output(output)) is not None
-    ]
+@dataclass
+class Room:
+    """What else of a notebook's outputs is shown: so many, with so many characters of HTML."""
+
+    outputs: int = 2_000
+    html: int = 5 * MAX_HTML
 
 
-def _safe_output(output: dict[str, Any]) -> NotebookNode | None:
+def safe_outputs(outputs: Any, room: Room) -> list[NotebookNode]:
+    """A cell's outputs, as far as they are outputs and there is room: text, images, errors, HTML
+    cleaned, LaTeX, and Markdown as it was written; scripts and the like are dropped."""
+    safe = []
+    for output in outputs if isinstance(outputs, list) else []:
+        if not room.outputs:
+            break
+        if isinstance(output, dict) and (shown := _safe_output(output, room)) is not None:
+            room.outputs -= 1
+            safe.append(shown)
+    return safe
+
+
+def _safe_output(output: dict[str, Any], room: Room) -> NotebookNode | None:
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
@@ -184,8 +202,10 @@ def _safe_output(output: dict[str, Any]) -> NotebookNode | None:
             safe[text] = _text(data[text])
     if "text/markdown" in data:
         safe["text/html"] = _verbatim(_text(data["text/markdown"]))
-    if "text/html" in data and len(_text(data["text/html"])) <= MAX_HTML:
-        safe["text/html"] = _clean(_text(data["text/html"]))
+    html = _text(data.get("text/html"))
+    if html and len(html) <= min(MAX_HTML, room.html):
+        room.html -= len(html)
+        safe["text/html"] = _clean(html)
     return v4.new_output("display_data", safe)
 
 

@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import glob
 import json
 import logging
+import math
 import os
 import shutil
 import sys
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from unittest.mock import patch
 
 import nbformat
@@ -31,7 +34,14 @@ from nbconvert.exporters import NotebookExporter
 from nbconvert.writers.files import FilesWriter
 from nbformat import NotebookNode
 from nbgrader import api
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Grade as GradeRow
+from nbgrader.api import (
+    Gradebook,
+    MissingEntry,
+    StatementError,
+    SubmittedAssignment,
+    SubmittedNotebook,
+)
 from nbgrader.apps import NbGraderAPI
 from nbgrader.apps.baseapp import NbGrader
 from nbgrader.converters import Autograde
@@ -49,6 +59,7 @@ from nbgrader.preprocessors import (
 from nbgrader.utils import chdir, compute_checksum, determine_grade, is_grade, is_solution, is_task
 from traitlets import import_item
 
+from autograder.adapters import write_whole
 from autograder.adapters.graded_notebook import add_feedback, submitted_notebook
 from autograder.assignment import Assignment
 from autograder.batch import Entry, Grader, Grading, handed_in, noted
@@ -250,15 +261,14 @@ def _require_same_version(
     coursedir: CourseDirectory, assignment: Assignment, log: logging.Logger
 ) -> None:
     name = assignment.name
-    metadata = (cell.metadata.get("nbgrader", {}) for cell in assignment.release["cells"])
-    released = {each.grade_id: each.checksum for each in metadata if "checksum" in each}
+    points = {f"check-{each.name}": assignment.points(each.name) for each in assignment.exercises}
     with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
         try:
-            cells = gradebook.find_notebook(name, name).source_cells
-            known = {cell.name: cell.checksum for cell in cells}
+            cells = gradebook.find_notebook(name, name).grade_cells
+            known = {c.name: c.max_score for c in cells if c.name.startswith("check-")}
         except MissingEntry:
             known = {}
-    if known != released:
+    if known != points:
         what = "holds another version of" if known else "does not know"
         message = f"the gradebook {what} {name}: run `gradus build {name}` in the course's folder"
         log.error(message)
@@ -295,7 +305,12 @@ def _remove_unfinished(coursedir: CourseDirectory, log: logging.Logger) -> None:
         mark = _mark(folder, coursedir.assignment_id)
         if mark is None or ("unfinished" in mark and not _lives(mark["unfinished"])):
             log.warning("Removing what an interrupted run left: %s", folder)
-            shutil.rmtree(folder)
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                message = f"{folder}, which a killed run left, can't be removed: {error.strerror}"
+                log.error(message)
+                raise NbGraderException(message) from None
 
 
 # --- gradus build --------------------------------------------------------------------------------
@@ -311,13 +326,18 @@ def register(assignment: Assignment) -> None:
     source = Path(folder) / f"{assignment.name}.ipynb"
     source.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(solution_notebook(assignment), source)
-    with _errors_of(app.log) as errors:
-        outcome = NbGraderAPI(app.coursedir, parent=app).generate_assignment(
-            assignment.name, force=True, create=True
-        )
+    folder = app.coursedir.format_path(app.coursedir.release_directory, ".", assignment.name)
+    release = Path(folder) / f"{assignment.name}.ipynb"
+    before = release.read_bytes() if release.exists() else None
+    commands = NbGraderAPI(app.coursedir, parent=app)
+    with _errors_of(commands.log) as errors:
+        outcome = commands.generate_assignment(assignment.name, force=True, create=True)
     if not outcome["success"]:
-        why = "\n".join(errors) or outcome.get("log") or outcome.get("error", "")
-        raise BuildError(f"nbgrader could not generate {assignment.name}:\n{why}")
+        if before is not None:  # nbgrader has removed it
+            release.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(release, [before])
+        why = errors[0] if errors else outcome["error"]
+        raise BuildError(f"nbgrader could not generate {assignment.name}: {why}")
 
 
 # --- gradus grade --record -----------------------------------------------------------------------
@@ -327,7 +347,8 @@ class Recorder(Autograde):  # type: ignore[misc]
     """Records results as `nbgrader autograde` does, in one pass and from one process.
 
     The course is the one of the nbgrader_config.py in the current folder. Raises NotRecorded
-    where it does not grade with Gradus, or its gradebook has another version of the assignment.
+    where it does not grade with Gradus, its gradebook has another version of the assignment or
+    can't be read, or another process is recording.
     """
 
     def __init__(self, assignment: Assignment) -> None:
@@ -344,10 +365,16 @@ class Recorder(Autograde):  # type: ignore[misc]
         self._create_engine = functools.cache(api.create_engine)
         self.force = True  # the caller decides what is recorded
         self.writer = FilesWriter(parent=self, config=self.config)
+        self._lock = _lock(_results(self.coursedir).parent)
         try:
-            self.exporter = self.exporter_class(parent=self, config=self.config)
+            with _errors_of(self.log):
+                self.exporter = self.exporter_class(parent=self, config=self.config)
+                self._before = _in_gradebook(self.coursedir)
         except NbGraderException as error:
             raise NotRecorded(str(error)) from None
+        except StatementError as error:
+            why = str(error).splitlines()[0]
+            raise NotRecorded(f"{self.coursedir.db_url} can't be read: {why}") from None
 
     def store(self, seed: int, isolation: IsolationChoice) -> Store:
         """The course's results for this seed and isolation, which are then what is recorded."""
@@ -358,14 +385,35 @@ class Recorder(Autograde):  # type: ignore[misc]
     def check(self, entry: Entry) -> None:
         """Raises NotRecorded for an entry from outside the course."""
         folder = _folder(self.coursedir, "submitted", entry.student)
-        if isinstance(entry.notebook, Path) and entry.notebook.parent != folder:
-            raise NotRecorded(f"{entry.notebook} can't be recorded: it does not lie in {folder}")
+        path = entry.notebook  # the folder itself, where that is a link
+        if isinstance(path, Path) and folder not in (path.parent, path):
+            raise NotRecorded(f"{path} can't be recorded: it does not lie in {folder}")
 
-    def recorded(self, student: str) -> dict[str, Any]:
-        """What stands in the gradebook: the result's key as "result", and its "score"; empty
-        where nothing does, or stock nbgrader graded it."""
-        folder = _folder(self.coursedir, "autograded", student)
-        return _mark(folder, self._assignment.name) or {}
+    def recorded(self, student: str) -> tuple[str, float | None]:
+        """What stood in the gradebook when this began: the result's key, and the score. None
+        where there was none, "" where it was of another result or of another time of handing in.
+
+        Raises NotRecorded where that time can't be read.
+        """
+        submitted_at, score = self._before.get(student, (None, None))
+        mark = _mark(_folder(self.coursedir, "autograded", student), self._assignment.name) or {}
+        same = score is not None and math.isclose(score, mark.get("score", -1))
+        if same and self._handed_in_at(student) in (None, submitted_at):
+            return mark["result"], score
+        return "", score
+
+    def _handed_in_at(self, student: str) -> datetime | None:
+        path = _folder(self.coursedir, "submitted", student) / "timestamp.txt"
+        if not os.path.lexists(path):
+            return None
+        try:  # nbgrader would wait for a pipe, read what is endless, and not say what is wrong
+            if len(read_file(path)) > 100:
+                raise ValueError("too long")
+            time: datetime | None = self.coursedir.get_existing_timestamp(str(path.parent))
+        except Exception:
+            message = f"{path} holds no time: correct or remove it, and run the command again"
+            raise NotRecorded(f"{student}: {message}") from None
+        return time
 
     def record(self, graded: Graded) -> None:
         """Writes a student's scores into the gradebook, and the notebook into autograded/.
@@ -374,7 +422,8 @@ class Recorder(Autograde):  # type: ignore[misc]
         """
         student, name = graded.report.student, self._assignment.name
         folder = str(_folder(self.coursedir, "submitted", student))
-        self.exporter.results[student] = graded
+        self._handed_in_at(student)
+        self.exporter.results = {student: graded}
         self.assignments = {folder: [os.path.join(folder, f"{name}.ipynb")]}
         # Each opening of the gradebook would compile its SQL anew; nbgrader opens it many times.
         with (
@@ -384,11 +433,14 @@ class Recorder(Autograde):  # type: ignore[misc]
         ):
             try:
                 self.convert_notebooks()
-            except NbGraderException:
+            except (NbGraderException, OSError):
                 why = errors[0] if errors else "nbgrader says no more"
                 raise NotRecorded(
-                    f"{student}: the score could not be recorded ({why}); run the command again"
+                    f"{student}: the score could not be recorded ({why}); put that right, and "
+                    "run the command again"
                 ) from None
+        if self.exporter.results:
+            raise NotRecorded(f"{student}: nbgrader_config.py excludes it, or does not execute")
 
     def convert_single_notebook(self, notebook_filename: str) -> None:
         """Sanitises and grades in one conversion. What nbgrader itself would put right is right
@@ -408,6 +460,42 @@ class Recorder(Autograde):  # type: ignore[misc]
         self.write_single_notebook(output, resources)
 
 
+def _lock(folder: Path) -> IO[str]:
+    """A file that is locked as long as this process has it open; what is killed lets go of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise NotRecorded("another run is recording in this course: wait for its end") from None
+    return file
+
+
+def _in_gradebook(coursedir: CourseDirectory) -> dict[str, tuple[datetime | None, float | None]]:
+    """When each student's submission was handed in, and its score, as far as the autograder gave
+    it. Raises NotRecorded where the assignment has other notebooks."""
+    name = coursedir.assignment_id
+    found: dict[str, tuple[datetime | None, float | None]] = {}
+    with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
+        if others := [n.name for n in gradebook.find_assignment(name).notebooks if n.name != name]:
+            raise NotRecorded(
+                f"{name} has more notebooks, which nbgrader grades ({', '.join(others)}): run "
+                f"`nbgrader autograde {name}`"
+            )
+        rows = (
+            gradebook.db.query(
+                SubmittedAssignment.student_id, SubmittedAssignment.timestamp, GradeRow.auto_score
+            )
+            .join(SubmittedAssignment.notebooks)
+            .join(SubmittedNotebook.grades)
+            .filter(SubmittedNotebook.notebook_id == gradebook.find_notebook(name, name).id)
+        )
+        for student, time, score in rows:
+            before = found.get(student, (time, None))[1]
+            found[student] = time, before if score is None else (before or 0) + score
+    return found
+
+
 @contextlib.contextmanager
 def _errors_of(log: logging.Logger) -> Iterator[list[str]]:
     """Collects the errors that nbgrader logs, and tells nowhere else; silences the rest."""
@@ -420,11 +508,14 @@ def _errors_of(log: logging.Logger) -> Iterator[list[str]]:
 
     handler = logging.Handler(logging.ERROR)
     handler.emit = collect  # type: ignore[method-assign]
-    before = log.handlers[:]
-    log.handlers[:] = [handler]
+    logs = (log, logging.getLogger("tornado.application"))  # the latter is its gradebook's
+    before = [each.handlers[:] for each in logs]
+    for each in logs:
+        each.handlers[:] = [handler]
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"nbgrader\.")  # of every submission anew
             yield errors
     finally:
-        log.handlers[:] = before
+        for each, handlers in zip(logs, before, strict=True):
+            each.handlers[:] = handlers
