@@ -200,7 +200,7 @@ def test_whatever_was_handed_in_becomes_a_sound_notebook(convolution, file, outp
     assert feedback.outputs[0].data["text/plain"] == "conv2d: 0 of 0 points"
 
 
-def test_more_cells_outputs_and_html_than_can_be_shown_are_left_out(convolution):
+def test_more_cells_and_outputs_than_can_be_shown_are_left_out(convolution):
     def many(count: int) -> list[dict]:
         cells = [{"cell_type": "code", "source": f"{n}"} for n in range(count)]
         check = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": "check-conv2d"}}}
@@ -220,3 +220,10 @@ def test_more_cells_outputs_and_html_than_can_be_shown_are_left_out(convolution)
     assert len(outputs) == Room().outputs
     cleaned = [o for o in outputs if "text/html" in o.get("data", {})]
     assert 0 < len(cleaned) * 32_000 <= Room().html
+
+    long = {"output_type": "stream", "text": "\x1b[31ma" * 90_000}
+    error = {"output_type": "error", "traceback": ["a" * 10_000] * 40, "evalue": "a" * 400_000}
+    outputs = safe_outputs([long, error, {"output_type": "display_data", "data": {}}], Room())
+    assert 450_000 < len(json.dumps(outputs)) < 1_500_000
+    assert "[The rest is left out.]" in outputs[1].evalue
+    assert len(outputs) == 3

@@ -164,10 +164,18 @@ def _images(data: Any) -> dict[str, str]:
 
 @dataclass
 class Room:
-    """What else of a notebook's outputs is shown: so many, with so many characters of HTML."""
+    """How much more of a notebook's outputs is shown: so many, with so many characters."""
 
     outputs: int = 2_000
+    text: int = 500_000
     html: int = 5 * MAX_HTML
+
+    def cut(self, text: Any) -> str:
+        """The text as far as there is room for it."""
+        whole = _text(text)
+        kept = whole[: self.text]
+        self.text -= len(kept)
+        return kept if kept == whole else f"{kept}\n[The rest is left out.]"
 
 
 def safe_outputs(outputs: Any, room: Room) -> list[NotebookNode]:
@@ -187,11 +195,12 @@ def _safe_output(output: dict[str, Any], room: Room) -> NotebookNode | None:
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return v4.new_output("stream", name=name, text=_text(output.get("text")))
+        return v4.new_output("stream", name=name, text=room.cut(output.get("text")))
     if kind == "error":
         lines = output.get("traceback")
-        traceback = [_text(line) for line in lines] if isinstance(lines, list) else []
-        name, value = _text(output.get("ename")), _text(output.get("evalue"))
+        whole = "\n".join(map(_text, lines)) if isinstance(lines, list) else ""
+        traceback = room.cut(whole).split("\n")
+        name, value = room.cut(output.get("ename")), room.cut(output.get("evalue"))
         return v4.new_output("error", ename=name, evalue=value, traceback=traceback)
     data = output.get("data")
     if kind not in ("display_data", "execute_result") or not isinstance(data, dict):
@@ -199,9 +208,9 @@ def _safe_output(output: dict[str, Any], room: Room) -> NotebookNode | None:
     safe: dict[str, str] = _images(data)
     for text in ("text/plain", "text/latex"):  # which is escaped where it is shown
         if text in data:
-            safe[text] = _text(data[text])
+            safe[text] = room.cut(data[text])
     if "text/markdown" in data:
-        safe["text/html"] = _verbatim(_text(data["text/markdown"]))
+        safe["text/html"] = _verbatim(room.cut(data["text/markdown"]))
     html = _text(data.get("text/html"))
     if html and len(html) <= min(MAX_HTML, room.html):
         room.html -= len(html)
