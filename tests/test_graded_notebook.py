@@ -227,3 +227,9 @@ def test_more_cells_and_outputs_than_can_be_shown_are_left_out(convolution):
     assert 450_000 < len(json.dumps(outputs)) < 1_500_000
     assert "[The rest is left out.]" in outputs[1].evalue
     assert len(outputs) == 3
+
+    texts = [{"cell_type": "markdown", "source": "*long* " * 100_000}] * 3
+    notebook = submitted_notebook(json.dumps({"cells": texts}).encode(), convolution)
+    shown = [cell.source for cell in notebook.cells if "*long*" in cell.source]
+    assert 400_000 < sum(map(len, shown)) < 1_500_000
+    assert all("[The rest is left out.]" in source for source in shown)

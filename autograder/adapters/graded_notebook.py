@@ -24,7 +24,6 @@ from autograder.report import Fault, Graded
 from autograder.submission import UnreadableNotebook, read_submission, source_of
 
 MAX_CELLS = 2_000  # that are shown, besides those that count
-MAX_TEXT = 200_000  # characters of one Markdown text
 MAX_HTML = 40_000  # characters of one output: cleaning them can take time with their square
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 IMAGES = ("image/png", "image/jpeg", "image/gif")
@@ -46,13 +45,15 @@ def submitted_notebook(data: bytes, assignment: Assignment) -> NotebookNode:
         submission = read_submission(data, assignment)
     except UnreadableNotebook:
         return NotebookNode(deepcopy(release))
-    room = Room()
+    written, room = Room(), Room()
     cells = []
     for index, raw in enumerate(submission.notebook["cells"]):
         grade_id = submission.grade_ids.get(index, "")
         if index >= MAX_CELLS and not grade_id:
             continue
-        cell = _cell(raw, released.get(grade_id), texts, room)
+        cell = _cell(raw, released.get(grade_id), texts, written)
+        if cell.cell_type == "code":
+            cell.outputs = safe_outputs(raw.get("outputs"), room)
         cell.id = grade_id or f"submitted-{index}"
         cell.metadata["gradus"] = {"cell": index}
         cells.append(cell)
@@ -69,10 +70,10 @@ def _cell(
     cell = NotebookNode(cell_type="markdown", metadata=NotebookNode(), source=source_of(raw))
     if (raw.get("cell_type") if released is None else released.cell_type) == "code":
         cell.update(cell_type="code", execution_count=None)
-        cell.outputs = safe_outputs(raw.get("outputs"), room)
+    elif _words(cell.source) in texts:
+        cell.source = texts[_words(cell.source)]
     else:
-        attachments = raw.get("attachments")
-        cell.source = texts.get(_words(cell.source)) or _verbatim(cell.source, attachments)
+        cell.source = _verbatim(room.cut(cell.source), raw.get("attachments"))
     if released is not None:
         cell.metadata = deepcopy(released.metadata)
         if released.metadata.nbgrader.locked:
@@ -137,7 +138,7 @@ def _words(text: str) -> str:
 def _verbatim(markdown: str, attachments: Any = None) -> str:
     """A student's Markdown as HTML that shows it letter for letter, with the pictures in it after
     it; MathJax still sets its formulas. One line, so that Markdown takes all of it for HTML."""
-    lines = UNSHOWN.sub("", markdown[:MAX_TEXT]).splitlines()
+    lines = UNSHOWN.sub("", markdown).splitlines()
     pictures = [
         f'<br><img alt="attached" src="data:{kind};base64,{"".join(picture.split())}">'
         for data in (attachments.values() if isinstance(attachments, dict) else ())
