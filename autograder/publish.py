@@ -15,7 +15,8 @@ import gradus
 
 PACKAGE = Path(__file__).resolve().parent
 FOR_STUDENTS = (
-    *("__init__.py", "check.py", "feedback.py", "notebook.py", "operations.py", "report.py"),
+    *("__init__.py", "check.py", "feedback.py", "fixtures.py", "notebook.py", "operations.py"),
+    "report.py",
     *("show.py", "strategies.py", "subject.py"),
     *("checks/__init__.py", "checks/public/__init__.py"),
     *("sandbox/__init__.py", "sandbox/wire.py"),

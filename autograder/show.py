@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from autograder.sandbox.wire import Kept
 from autograder.subject import Call, Read, Request
 
 MAX_ELEMENTS = 100  # of a tensor that is read
@@ -16,13 +17,16 @@ MAX_PASTED = 2000
 
 def show_call(request: Request) -> str:
     """The call that a request stands for, as a line of Python."""
+    on = f"{request.on.name}." if request.on is not None else ""
     if isinstance(request, Read):
-        return request.name
+        return f"{on}{request.name}"
     if not isinstance(request, Call):
         raise TypeError(f"no request: {request!r}")
     arguments = [show(value, paste=True) for value in request.args]
     arguments += [f"{name}={show(value, paste=True)}" for name, value in request.kwargs.items()]
-    return f"{request.function}({', '.join(arguments)})"
+    function = f"{on}{request.function}".removesuffix(".__call__")
+    kept = f"{request.keep.name} = " if request.keep is not None else ""
+    return f"{kept}{function}({', '.join(arguments)})"
 
 
 def show(value: Any, limit: int = 2000, paste: bool = False) -> str:
@@ -38,6 +42,8 @@ def show(value: Any, limit: int = 2000, paste: bool = False) -> str:
 def _show(value: Any, paste: bool) -> str:
     if isinstance(value, torch.Tensor):
         return _paste_tensor(value) if paste else _read_tensor(value)
+    if isinstance(value, Kept):
+        return value.name
     if isinstance(value, tuple):
         inner = ", ".join(_show(item, paste) for item in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"

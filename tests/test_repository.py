@@ -31,7 +31,7 @@ LAYERS = [
     ["assignment", "notebook", "publish", "submission"],
     ["checks", "misconceptions"],
     ["check", "feedback", "operations", "sandbox", "show", "strategies", "subject"],
-    ["report"],
+    ["fixtures", "report"],
 ]
 LAYER_OF = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 

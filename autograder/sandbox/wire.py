@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import torch
 
-TENSOR, OPAQUE, TUPLE = 1, 2, 3
+TENSOR, OPAQUE, TUPLE, KEPT = 1, 2, 3, 4
 DTYPES: dict[str, torch.dtype] = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -50,6 +50,14 @@ class Opaque(msgspec.Struct, frozen=True):
         return f"<{self.type_name}>"
 
 
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """Stands for an object that was kept in the student's process: its number there, and the
+    name under which feedback shows it. Travels to that process, never from it."""
+
+    number: int
+    name: str
+
+
 class TensorHeader(msgspec.Struct, array_like=True):
     """What stands before a tensor's bytes."""
 
@@ -60,6 +68,7 @@ class TensorHeader(msgspec.Struct, array_like=True):
 
 
 _header_decoder = msgspec.msgpack.Decoder(TensorHeader)
+_kept_decoder = msgspec.msgpack.Decoder(Kept)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -107,6 +116,8 @@ def _pack(value: Any, depth: int) -> Any:
         if all(type(key) in (str, int) for key in value):
             return {_pack(key, 0): _pack(item, depth - 1) for key, item in value.items()}
         return _opaque(value)
+    if isinstance(value, Kept):
+        return msgspec.msgpack.Ext(KEPT, _encoder.encode(value))
     if isinstance(value, numbers.Integral):  # numpy's integers count as ints
         return int(value)
     if isinstance(value, numbers.Real):
@@ -184,6 +195,18 @@ def unpack(code: int, data: memoryview) -> Any:
 _tuple_decoder = msgspec.msgpack.Decoder(list, ext_hook=unpack)
 
 
+def unpack_request(code: int, data: memoryview) -> Any:
+    """The same for what the grader sends, which may name kept objects."""
+    if code == KEPT:
+        return _kept_decoder.decode(data)
+    if code == TUPLE:
+        return tuple(_request_tuple_decoder.decode(data))
+    return unpack(code, data)
+
+
+_request_tuple_decoder = msgspec.msgpack.Decoder(list, ext_hook=unpack_request)
+
+
 # MessagePack's first bytes: those followed by a number of so many bytes, and by how many others.
 _FIXED = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 _SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
@@ -240,7 +263,8 @@ class Codec:
 
     def __init__(self, union: Any, from_student: bool = False) -> None:
         self._from_student = from_student
-        self._decoder = msgspec.msgpack.Decoder(union, ext_hook=unpack)
+        hook = unpack if from_student else unpack_request
+        self._decoder = msgspec.msgpack.Decoder(union, ext_hook=hook)
 
     def encode(self, message: msgspec.Struct) -> bytes:
         return _encoder.encode(message)

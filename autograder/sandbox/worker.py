@@ -251,6 +251,7 @@ def _serve_exercise(
 
 
 def _answer_all(channel: socket.socket, shell: GradingShell, tried: list[str]) -> None:
+    kept: dict[int, Any] = {}
     while True:
         order = exercise_orders.decode(receive_frame(channel, FRAME_BYTES))
         if isinstance(order, StandIn):
@@ -259,7 +260,7 @@ def _answer_all(channel: socket.socket, shell: GradingShell, tried: list[str]) -
             shell.user_ns.update({name: namespace[name] for name in order.names})
             continue
         for request in order.requests:
-            reply = subject.answer(subject.requests.decode(request), shell.user_ns)
+            reply = subject.answer(subject.requests.decode(request), shell.user_ns, kept)
             reply.forbidden = sorted(set(tried))
             tried.clear()
             send_frame(channel, subject.answers.encode(reply))
