@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -24,6 +25,7 @@ from autograder.subject import StudentError, Subject
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRET = "a secret of the grader's"
+BUSY = 2 * (os.cpu_count() or 1)  # processes that leave a third of each processor
 LIMITS = Limits(cell_seconds=20.0, call_seconds=5.0, submission_seconds=60.0)
 
 
@@ -796,6 +798,26 @@ def test_an_answer_past_its_time_is_a_timeout(sandbox):
             Subject(channel).f()
         channel.close()
     assert caught.value.kind == "timeout"
+
+
+def test_waiting_for_a_processor_counts_for_no_call(sandbox):
+    burn = (
+        "import time\ndef f():\n    until = time.process_time() + 0.4\n"
+        "    while time.process_time() < until: pass\n    return 1"
+    )
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(BUSY)]
+    try:
+        with limited(sandbox, call_seconds=0.5), sandbox.worker(0) as worker:
+            worker.run_cell(burn)
+            channel = worker.exercise("")
+            started = time.monotonic()
+            assert Subject(channel).f() == 1
+            assert time.monotonic() - started > 0.5  # else nothing was shown
+            channel.close()
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def test_too_large_an_answer_says_so(sandbox):

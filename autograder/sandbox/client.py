@@ -47,6 +47,8 @@ SYSTEM_PATHS = (
     *("/etc/ld.so.cache", "/etc/alternatives", "/usr/share/zoneinfo"),
 )
 START_SECONDS = 120.0
+PATIENCE = 8  # times its seconds a process may have at most, however busy the machine is
+SLICE = 0.1  # seconds after which the kernel has surely counted a wait
 
 
 class IsolationUnavailable(RuntimeError):
@@ -268,9 +270,10 @@ class Worker:
 
     def run_cell(self, source: str) -> CellDone:
         """Runs a cell; raises Lost where that ended or outlasted the worker."""
-        deadline = time.monotonic() + self._limits.cell_seconds
+        seconds = self._limits.cell_seconds
         try:
-            self._order(RunCell(source), deadline)
+            self._order(RunCell(source), time.monotonic() + seconds)
+            deadline = _await(self._channel, self._handle, seconds)
             done = results.decode(receive_frame(self._channel, FRAME_BYTES, deadline))
         except (OSError, EOFError, ProtocolError) as error:
             raise self._lost(error, self._limits.cell_seconds) from None
@@ -349,6 +352,7 @@ class ExerciseChannel:
         self._limits = limits
         self._worker = worker
         self._ahead: deque[bytes] = deque()
+        self._call_seconds = limits.call_seconds
         self._left = limits.exercise_seconds
         self.forbidden: set[str] = set()  # blocked operations that were tried
 
@@ -365,9 +369,12 @@ class ExerciseChannel:
         """Defines `names`, as `source` does, in this exercise's process."""
         self._send(exercise_orders.encode(StandIn(source, list(names))))
 
-    def expect(self, requests: Sequence[bytes]) -> None:
-        """Announces the requests that a right solution will be asked, in order."""
+    def expect(self, requests: Sequence[bytes], trains: bool = False) -> None:
+        """Announces the requests that a right solution will be asked, in order; where it `trains`
+        in answering them, it has more time."""
         self._drain()
+        limits = self._limits
+        self._call_seconds = limits.training_seconds if trains else limits.call_seconds
         if requests:
             self._send(exercise_orders.encode(Ask(list(requests))))
             self._ahead.extend(requests)
@@ -393,9 +400,10 @@ class ExerciseChannel:
 
     def _receive(self) -> subject.Answer:
         started = time.monotonic()
-        seconds = min(self._limits.call_seconds, self._left)
+        seconds = min(self._call_seconds, self._left)
         try:
-            frame = receive_frame(self._sock, FRAME_BYTES, started + seconds)
+            deadline = _await(self._sock, self._handle, seconds)
+            frame = receive_frame(self._sock, FRAME_BYTES, deadline)
             answer: subject.Answer = subject.answers.decode(frame)
         except (OSError, EOFError, ProtocolError) as error:
             raise self._lost(error) from None
@@ -409,13 +417,39 @@ class ExerciseChannel:
         if isinstance(error, ProtocolError):
             return Lost("protocol", f"It sent something that is no answer: {error}")
         if isinstance(error, TimeoutError):
-            return Lost("timeout", f"It took longer than {self._limits.call_seconds:g} seconds.")
+            return Lost("timeout", f"It took longer than {self._call_seconds:g} seconds.")
         ended = self._worker.ended()
         if ended is not None:
             return Lost(ended.kind, f"It {ended.message}.")
         return Lost(
             "crash", "It ended its process (os._exit, a crash in native code, or a full memory)."
         )
+
+
+def _await(sock: socket.socket, handle: int, seconds: float) -> float:
+    """Waits until something can be received; returns the deadline for receiving all of it.
+
+    Raises TimeoutError after `seconds`, not counting those in which the process of `handle` was
+    ready to run and others had the processors: on a busy machine, right solutions stay right.
+    """
+    started, waited = time.monotonic(), _waited(handle)
+    left = seconds
+    while not select.select([sock], [], [], max(left, 0.0) + SLICE)[0]:
+        passed = time.monotonic() - started
+        left = seconds - (passed - (_waited(handle) - waited))
+        if left < -SLICE or passed > PATIENCE * seconds:
+            raise TimeoutError
+    return time.monotonic() + max(left, 1.0)
+
+
+def _waited(handle: int) -> float:
+    """Seconds in which the process of a handle was ready to run and had no processor."""
+    try:
+        about = Path(f"/proc/self/fdinfo/{handle}").read_text()
+        pid = about.split("Pid:")[1].split()[0]
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def _receive_hello(sock: socket.socket, deadline: float) -> int:

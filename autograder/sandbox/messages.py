@@ -12,12 +12,14 @@ FRAME_BYTES = 64 * 2**20
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one submission may use. Times are wall-clock seconds, sizes bytes."""
+    """What one submission may use. Times are seconds, sizes bytes. A cell's and a call's seconds
+    pass while it has a processor or waits for something else, not while it waits for one."""
 
     cell_seconds: float = 30.0
     call_seconds: float = 10.0
-    exercise_seconds: float = 20.0
-    submission_seconds: float = 180.0
+    training_seconds: float = 30.0  # a call of a check that trains
+    exercise_seconds: float = 90.0
+    submission_seconds: float = 300.0
     memory_bytes: int = 2 * 2**30
     scratch_bytes: int = 64 * 2**20
     output_bytes: int = 2**20
