@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import runpy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,11 @@ from typing import Any
 
 import nbformat
 
+from autograder.calibration import Measurement
 from autograder.check import Case, Check, Exercise, checks_in, draw, requests_of
 from autograder.checks import TOPICS
+from autograder.misconceptions import Mutant
+from autograder.recognition import Recognition
 from autograder.report import Visibility
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,11 +59,16 @@ class Assignment:
         hidden = importlib.import_module(f"autograder.checks.hidden.{TOPICS[name]}")
         self.exercises = exercises_of(name)
         self.reference: dict[str, Any] = hidden.reference()
+        self.measurements: tuple[Measurement, ...] = getattr(hidden, "MEASUREMENTS", ())
         self.checks = [
             *(GradedCheck(check, "public") for check in checks_in(public)),
             *(GradedCheck(check, "hidden") for check in checks_in(hidden)),
         ]
+        self.mutants: tuple[Mutant, ...] = importlib.import_module(
+            f"autograder.misconceptions.{TOPICS[name]}"
+        ).MUTANTS
         self._prepared: dict[int, dict[str, list[Prepared]]] = {}
+        self.recognition = Recognition((), dict)
 
     @property
     def release_path(self) -> Path:
@@ -76,6 +85,13 @@ class Assignment:
         """The released notebook as data."""
         return dict(nbformat.read(self.release_path, as_version=4))
 
+    @cached_property
+    def alternates(self) -> tuple[tuple[str, str, str], ...]:
+        """Unusual right solutions, each (exercise, name, source); they lie with the tests."""
+        path = ROOT / "tests" / "alternates" / f"{TOPICS[self.name]}.py"
+        found: tuple[tuple[str, str, str], ...] = runpy.run_path(str(path))["ALTERNATES"]
+        return found
+
     def points(self, exercise: str) -> float:
         """The points of an exercise: the sum of its checks."""
         return sum(item.check.points for item in self.checks if item.check.exercise == exercise)
@@ -91,7 +107,18 @@ class Assignment:
                     Prepared(item.check, item.visibility, cases, requests)
                 )
             self._prepared = {seed: prepared}
+            self.recognition = Recognition(self.mutants, self._namespace)
         return self._prepared[seed]
+
+    def _namespace(self) -> dict[str, Any]:
+        """What a solution's cell finds: what the lesson imports, and the other solutions."""
+        namespace: dict[str, Any] = {}
+        for cell in self.release["cells"]:
+            if cell.cell_type == "code":
+                nodes = ast.parse(cell.source).body
+                imports = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
+                exec("\n".join(map(ast.unparse, imports)), namespace)
+        return {**namespace, **self.reference}
 
     def stand_in(self, names: Iterable[str]) -> str:
         """Source that defines the reference's functions of these names, and nothing else that

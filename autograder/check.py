@@ -78,6 +78,8 @@ class Check:
     hint: str
     oracle: Callable[..., Any] | None
     cases: int
+    ahead: bool
+    trains: bool
     function: Callable[..., None]
     strategies: Mapping[str, SearchStrategy[Any]]
     examples: tuple[dict[str, Any], ...]
@@ -90,13 +92,18 @@ class Case:
     arguments: dict[str, Any]
 
 
+Calls = list[tuple[Request, Answer | None]]  # what was asked, and what came back
+
+
 @dataclass
 class Verdict:
-    """How one check went: `failure` is None where it held."""
+    """How one check went: `failure` is None where it held. `first_failing` is the number of the
+    first case that failed, and its calls; `calls` are those of the smallest one."""
 
     cases: int = 0
     failure: Exception | None = None
-    calls: list[tuple[Request, Answer | None]] = field(default_factory=list)
+    calls: Calls = field(default_factory=list)
+    first_failing: tuple[int, Calls] | None = None
     seconds: float = 0.0
 
 
@@ -107,11 +114,16 @@ def check(
     hint: str = "",
     oracle: Callable[..., Any] | None = None,
     cases: int = DEFAULT_CASES,
+    ahead: bool = True,
+    trains: bool = False,
 ) -> Callable[[Callable[..., None]], Check]:
     """Makes a Check of a function `(student, **drawn)`.
 
     `oracle` is called with the drawn values once, when they are drawn; what it returns reaches
-    the function as `expected`. `hint` names the likeliest cause of a failure.
+    the function as `expected`. `hint` names the likeliest cause of a failure. A check that keeps
+    objects and asks what depends on an answer says `ahead=False`: what is asked ahead of it would
+    have changed the objects, or have begun another case. One that has a model trained says
+    `trains=True`: its calls may take seconds.
     """
 
     def decorate(function: Callable[..., None]) -> Check:
@@ -126,6 +138,8 @@ def check(
             hint=hint,
             oracle=oracle,
             cases=cases,
+            ahead=ahead,
+            trains=trains,
             function=function,
             strategies=getattr(function, "strategies", {}),
             examples=tuple(reversed(getattr(function, "examples", []))),
@@ -195,10 +209,12 @@ def judge(
     verdict = Verdict() if verdict is None else verdict
     for index, case in enumerate(cases):
         verdict.cases += 1
-        failure, calls = _run(item, case, channel)
+        failure, calls = run_case(item, case, channel)
         if failure is None:
             continue
         verdict.failure, verdict.calls = failure, calls
+        if verdict.first_failing is None:
+            verdict.first_failing = index, calls
         if isinstance(failure, SubjectLost) or is_blank(failure):
             break
         drawn_index = index - len(item.examples)
@@ -212,7 +228,8 @@ def judge(
 
 
 def requests_of(item: Check, cases: Sequence[Case], reference: Mapping[str, Any]) -> list[bytes]:
-    """What a check asks of a right solution, in order, encoded; proves that the reference passes.
+    """What a check may ask of a right solution ahead, in order, encoded; proves that the reference
+    passes.
 
     Raises AssertionError where the reference fails: then the check or the reference is wrong.
     """
@@ -224,13 +241,13 @@ def requests_of(item: Check, cases: Sequence[Case], reference: Mapping[str, Any]
 
     asked: list[bytes] = []
     for case in cases:
-        failure, calls = _run(item, case, Recorder(reference))
+        failure, calls = run_case(item, case, Recorder(reference))
         if failure is not None:
             raise AssertionError(
                 f"the reference fails check {item.name} of {item.exercise}: {failure}\n"
                 + "\n".join(show_call(request) for request, _ in calls)
             )
-    return asked
+    return asked if item.ahead else []
 
 
 def is_blank(failure: Exception) -> bool:
@@ -244,9 +261,8 @@ def _case(item: Check, arguments: dict[str, Any]) -> Case:
     return Case({**arguments, "expected": item.oracle(**arguments)})
 
 
-def _run(
-    item: Check, case: Case, channel: Channel
-) -> tuple[Exception | None, list[tuple[Request, Answer | None]]]:
+def run_case(item: Check, case: Case, channel: Channel) -> tuple[Exception | None, Calls]:
+    """Runs a check once; returns how it failed, None where it held, and what was asked."""
     student = Subject(channel)
     try:
         item.function(student, **case.arguments)
@@ -289,7 +305,7 @@ def _shrink(item: Check, index: int, verdict: Verdict, channel: Channel, seed: i
     """
     count = -1
     runs = 0
-    known: dict[bytes, tuple[Exception, list[tuple[Request, Answer | None]]] | None] = {}
+    known: dict[bytes, tuple[Exception, Calls] | None] = {}
 
     def fails(**arguments: Any) -> bool:
         nonlocal count, runs
@@ -301,7 +317,7 @@ def _shrink(item: Check, index: int, verdict: Verdict, channel: Channel, seed: i
             if runs >= MAX_SHRINK_RUNS:
                 return False
             runs += 1
-            failure, calls = _run(item, _case(item, arguments), channel)
+            failure, calls = run_case(item, _case(item, arguments), channel)
             if failure is None or isinstance(failure, SubjectLost) or is_blank(failure):
                 known[key] = None
             else:

@@ -1,9 +1,9 @@
 """The command `gradus`.
 
 Exit status: 0 when all was done, whatever the scores; 1 when a score is below --fail-under, a
-submission could not be graded, a score fits no row of the roster, or a release is stale; 2 when
-something given is unknown, or a file can't be written; 3 when submissions can't be isolated here;
-130 when interrupted.
+submission could not be graded, a score fits no row of the roster, a release is stale, or a proof
+fails; 2 when something given is unknown, or a file can't be written; 3 when submissions can't be
+isolated here; 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from autograder.assignment import Assignment
     from autograder.batch import Entry
     from autograder.report import Fault, Graded, Report
+    from autograder.verify import Proof
 
 # What needs torch is imported where it is used: --help and a mistyped name answer at once.
 
@@ -478,7 +482,7 @@ def _failed(reports: Sequence[Report]) -> bool:
     return bool(failed)
 
 
-# --- gradus build, publish, demo, doctor ---------------------------------------------------------
+# --- gradus build, calibrate, publish, demo, doctor ----------------------------------------------
 
 
 @app.command()
@@ -520,6 +524,119 @@ def build(
             print(f"{assignment.name} {what}")
         if stale:
             raise typer.Exit(1)
+
+
+@app.command()
+def calibrate(
+    assignments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ASSIGNMENT]...", help="All where none is named.")
+    ] = None,
+) -> None:
+    """Measure what the references reach by training, and write the bounds that checks apply.
+
+    Takes minutes. The file that it writes is reviewed and committed.
+    """
+    with _tidy_exit():
+        from autograder import calibration
+        from autograder.checks import TOPICS
+
+        table = Table(box=SIMPLE_HEAD)
+        for title in ("assignment", "measurement"):
+            table.add_column(title)
+        for title in ("mean", "sd", "worst", "bound"):
+            table.add_column(title, justify="right")
+        for assignment in [_assignment(name) for name in assignments or TOPICS]:
+            if not assignment.measurements:
+                continue
+            try:
+                measured = calibration.calibrate(
+                    assignment.name, assignment.measurements, assignment.reference
+                )
+            except ValueError as error:
+                _stop(f"{assignment.name}: {error}", 1)
+            for name, item in measured.items():
+                figures = (item.mean, item.sd, item.worst, item.bound)
+                table.add_row(assignment.name, name, *(f"{value:.6g}" for value in figures))
+        Console().print(table)
+
+
+@app.command()
+def verify(
+    assignments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ASSIGNMENT]...", help="All where none is named.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="So many sets of cases does each solution have to pass.")
+    ] = 30,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes. One for every processor where not given.")
+    ] = None,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="List by which check each wrong solution is caught.")
+    ] = False,
+) -> None:
+    """Grade the grader: solutions get all points, wrong ones lose theirs, nothing leaks.
+
+    Takes minutes for each assignment. Exits with 1 where something does not hold.
+    """
+    with _tidy_exit():
+        from autograder.batch import available_processors
+        from autograder.build import BuildError
+        from autograder.checks import TOPICS
+        from autograder.verify import verify as prove
+
+        proofs = []
+        for assignment in [_assignment(name) for name in assignments or TOPICS]:
+            with _progress() as bar:
+                task = bar.add_task(assignment.name, total=None)
+                try:
+                    proof = prove(
+                        assignment,
+                        seeds=seeds,
+                        jobs=jobs or available_processors(),
+                        progress=partial(_advance, bar, task),
+                    )
+                except BuildError as error:
+                    _stop(str(error), 1)
+            proofs.append(proof)
+            _print_proof(proof, mutants, Console())
+        if any(proof.problems for proof in proofs):
+            raise typer.Exit(1)
+
+
+def _advance(bar: Progress, task: TaskID, done: int, of: int) -> None:
+    bar.update(task, completed=done, total=of)
+
+
+def _print_proof(proof: Proof, mutants: bool, out: Console) -> None:
+    table = Table(title=proof.assignment, box=SIMPLE_HEAD)
+    table.add_column("exercise")
+    for title in ("points", "wrong ones caught", "right ones kept"):
+        table.add_column(title, justify="right")
+    for name, points in proof.points.items():
+        caught = sum(one.exercise == name for one in proof.caught)
+        table.add_row(
+            name,
+            f"{points:g}",
+            f"{caught} of {proof.mutants[name]}",
+            f"{proof.accepted[name]} of {proof.alternates[name]}",
+        )
+    out.print(table)
+    if mutants:
+        by_check = Table(box=SIMPLE_HEAD)
+        for title in ("exercise", "wrong solution", "caught by", "in case", "loses"):
+            by_check.add_column(title)
+        for one in proof.caught:
+            cells = (one.exercise, one.mutant, one.check, f"{one.cases}", f"{one.lost:g}")
+            by_check.add_row(*map(escape, cells))
+        out.print(by_check)
+    for problem in proof.problems:
+        out.print(f"✗ {problem}", markup=False, style="red")
+    if not proof.problems:
+        out.print(
+            f"✓ {proof.assignment}: the solution has all points for {proof.seeds} seeds, the "
+            "release none; nothing leaks; lesson, points and checks agree."
+        )
 
 
 @app.command()

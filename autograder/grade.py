@@ -16,6 +16,7 @@ from autograder import publish
 from autograder.assignment import Assignment, Prepared, exercises_of
 from autograder.check import Exercise, Verdict, explain, judge
 from autograder.checks import TOPICS
+from autograder.recognition import Recognition
 from autograder.report import CheckResult, ExerciseResult, Fault, Graded, Report
 from autograder.sandbox.client import (
     ExerciseChannel,
@@ -91,7 +92,7 @@ def grade_with_outputs(
     else:
         faults += submission.faults
         with Session(sandbox, submission, seed, faults) as session:
-            exercises = _grade_exercises(assignment, prepared, session, faults)
+            exercises = _grade_exercises(assignment, session, faults)
         outputs = {index: done.outputs for index, done in session.results.items() if done.outputs}
     report = Report(
         assignment=assignment.name,
@@ -118,7 +119,7 @@ class Session:
         self.submission = submission
         self.results: dict[int, CellDone] = {}
         self._sandbox = sandbox
-        self._seed = seed
+        self.seed = seed
         self._faults = faults
         self._worker: Worker | None = None
         self._skipped: set[int] = set()
@@ -168,7 +169,7 @@ class Session:
                 raise Lost("crash", "The notebook ended its process again and again.")
             if time.monotonic() > self._deadline:
                 raise Lost("timeout", "The notebook took longer in all than a submission may.")
-            self._worker = self._sandbox.worker(self._seed)
+            self._worker = self._sandbox.worker(self.seed)
             lost = self._first_lost_cell(self._worker)
             if lost is None:
                 self._worker.end_leftovers()
@@ -217,7 +218,6 @@ def _called(cell: Cell) -> str:
 
 def _grade_exercises(
     assignment: Assignment,
-    prepared: dict[str, list[Prepared]],
     session: Session,
     faults: list[Fault],
 ) -> list[ExerciseResult]:
@@ -225,7 +225,9 @@ def _grade_exercises(
     failed: list[Exercise] = []
     for exercise in assignment.exercises:
         noted: list[Fault] = []
-        checks = _grade_exercise(exercise, prepared[exercise.name], session, noted, "", "")
+        prepared = assignment.prepare(session.seed)[exercise.name]
+        recognition = assignment.recognition
+        checks, hint = _grade_exercise(exercise, prepared, recognition, session, noted)
         result = _result(exercise, checks)
         used = session.submission.sources_used_by(exercise)
         names = [n for other in failed for n in other.defines if n in used]
@@ -237,13 +239,15 @@ def _grade_exercises(
             )
             source = assignment.stand_in(names)
             session.restart()  # the questions are the same: no thread may have prepared the answers
-            again = _grade_exercise(
-                exercise, prepared[exercise.name], session, [], source, note, names
+            again, hint = _grade_exercise(
+                exercise, prepared, recognition, session, [], source, note, names
             )
             both = zip(checks, again, strict=True)
             result = _result(
                 exercise, [second if second.passed else first for first, second in both]
             )
+        if hint and (wrong := [check for check in result.checks if not check.passed]):
+            wrong[0].message += f"\n{hint}"
         means = session.submission.means_to_unblock if exercise.forbids else []
         if means and result.score:
             message = (
@@ -261,19 +265,21 @@ def _grade_exercises(
 def _grade_exercise(
     exercise: Exercise,
     checks: Sequence[Prepared],
+    recognition: Recognition,
     session: Session,
     faults: list[Fault],
-    stand_in: str,
-    note: str,
+    stand_in: str = "",
+    note: str = "",
     names: Sequence[str] = (),
-) -> list[CheckResult]:
+) -> tuple[list[CheckResult], str]:
     """Runs an exercise's checks in a fork of its own, and in a fresh one after each that was
-    lost. Where the solution uses what the exercise forbids, none of them counts."""
+    lost. Where the solution uses what the exercise forbids, none of them counts. Returns also the
+    hint of the misconception that answers alike, if one does."""
     error = session.cell_error(exercise.name)
     if exercise.name not in session.submission.found:
         error = f"No cell defines {exercise.name}."
     forbidden = set(session.submission.forbidden_in_source(exercise))
-    results: list[CheckResult] = []
+    verdicts: list[Verdict] = []
     channel: ExerciseChannel | None = None
     lost = 0
     try:
@@ -286,8 +292,8 @@ def _grade_exercise(
                     channel = session.exercise(exercise.forbids)
                     if stand_in:
                         channel.stand_in(stand_in, names)
-                channel.expect(item.requests)
-                verdict = judge(item.check, item.cases, channel, session._seed)
+                channel.expect(item.requests, item.check.trains)
+                verdict = judge(item.check, item.cases, channel, session.seed)
             except Lost as gone:
                 verdict.failure = gone
             if channel is not None:
@@ -300,10 +306,14 @@ def _grade_exercise(
                 if channel is not None:
                     channel.close()
                     channel = None
-            results.append(_check_result(item, verdict, error, note))
+            verdicts.append(verdict)
     finally:
         if channel is not None:
             channel.close()
+    results = [
+        _check_result(item, verdict, error, note)
+        for item, verdict in zip(checks, verdicts, strict=True)
+    ]
     if forbidden:
         message = (
             f"The solution uses {', '.join(sorted(forbidden)[:3])}; "
@@ -312,7 +322,9 @@ def _grade_exercise(
         faults.append(Fault("forbidden", exercise.name, message))
         for result in results:
             result.passed, result.message = False, message
-    return results
+        return results, ""
+    judged = [(item.check, item.cases, v) for item, v in zip(checks, verdicts, strict=True)]
+    return results, recognition.hint(exercise.name, judged)
 
 
 def _check_result(item: Prepared, verdict: Verdict, error: str, note: str) -> CheckResult:

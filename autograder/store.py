@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 import gradus
+from autograder import calibration
 from autograder.adapters import write_whole
 from autograder.assignment import Assignment
 from autograder.checks import TOPICS
@@ -24,7 +25,7 @@ from autograder.report import Graded
 from autograder.sandbox.client import IsolationChoice
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "hypothesis", "ipython", "msgspec")
-SIDES = ("public", "hidden")
+KINDS = ("checks.public", "checks.hidden", "misconceptions")  # of modules, one a topic
 
 
 class Store:
@@ -65,15 +66,15 @@ def _versions() -> Iterator[str]:
 
 @functools.cache  # as modules are: in a server, a result is kept under the code that gave it
 def _code(assignment: str) -> tuple[str, ...]:
-    """The digests of the modules that judge the assignment, closed over imports, and of its
-    release."""
+    """The digests of the modules that judge the assignment, closed over imports, of its bounds
+    and of its release."""
     files = {
         ".".join(path.relative_to(folder.parent).with_suffix("").parts): path
         for folder in (Path(__file__).parent, Path(gradus.__path__[0]))
         for path in folder.rglob("*.py")
     }
     waiting = ["autograder.grade", "autograder.sandbox.parent", "autograder.sandbox.worker"]
-    waiting += [f"autograder.checks.{side}.{TOPICS[assignment]}" for side in SIDES]
+    waiting += [f"autograder.{kind}.{TOPICS[assignment]}" for kind in KINDS]
     found: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
@@ -82,9 +83,10 @@ def _code(assignment: str) -> tuple[str, ...]:
             found[name] = hashlib.sha256(source).hexdigest()
             waiting += _imports(source)
     release = Assignment(assignment).release_path.read_bytes()
+    bounds = msgspec.json.encode(calibration.read().get(assignment, {}))
     return (
         *(f"{name} {digest}" for name, digest in sorted(found.items())),
-        hashlib.sha256(release).hexdigest(),
+        *(hashlib.sha256(data).hexdigest() for data in (bounds, release)),
     )
 
 

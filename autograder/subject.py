@@ -23,6 +23,7 @@ from autograder.sandbox.wire import AnswerTooLarge, Codec, Kept, Opaque, pack, p
 __all__ = ["LocalChannel", "Opaque", "StudentError", "StudentObject", "Subject"]
 
 ANSWER_BYTES = 16 * 2**20
+CASE_SEED = 0
 
 
 class Call(msgspec.Struct, tag="call"):
@@ -163,13 +164,13 @@ class StudentFunction:
 
     def gradients(self, *args: Any, cotangent: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
         """(value, gradients): the gradients of (value * cotangent).sum() with respect to each
-        floating tensor among the arguments, in their order; None where there is none. Of a
-        tuple, the gradients of its first item; or, with a list of cotangents, of the sum over
-        as many of its tensors."""
+        floating tensor among the arguments, those in lists and tuples too, in their order; None
+        where there is none. Of a tuple, the gradients of its first item; or, with a list of
+        cotangents, of the sum over as many of its tensors."""
         call = self._call(args, kwargs)
         call.cotangent = cotangent
         reply = self._subject._ask(call)
-        count = sum(_is_floating(item) for item in [*args, *kwargs.values()])
+        count = sum(1 for _ in _floating(list(args), kwargs))
         gradients = reply.gradients or []
         return reply.value, gradients if len(gradients) == count else [None] * count
 
@@ -249,11 +250,15 @@ def _named(value: Any) -> Any:
 class LocalChannel:
     """Answers from a namespace of this process: the student's own kernel, or the reference.
 
-    Operations that match `forbids` are blocked meanwhile; `forbidden` names those tried.
+    Operations that match `forbids` are blocked meanwhile; `forbidden` names those tried. With
+    `seeded`, a case that keeps objects begins with the same random numbers, as in the sandbox.
     """
 
-    def __init__(self, namespace: Mapping[str, Any], forbids: str = "") -> None:
+    def __init__(
+        self, namespace: Mapping[str, Any], forbids: str = "", seeded: bool = False
+    ) -> None:
         self._namespace = namespace
+        self._seeded = seeded
         self._kept: dict[int, Any] = {}
         self._forbids = forbids
         self.forbidden: set[str] = set()
@@ -261,11 +266,18 @@ class LocalChannel:
     def ask(self, request: bytes) -> Answer:
         """The answer, through the wire format and back: copies go in, plain data comes out."""
         asked = requests.decode(request)
+        if self._seeded and begins_case(asked):
+            torch.manual_seed(CASE_SEED)
         with blocked(self._forbids) as tried:
             reply = answers.encode(answer(asked, self._namespace, self._kept))
         self.forbidden |= set(tried)
         decoded: Answer = answers.decode(reply)
         return decoded
+
+
+def begins_case(request: Request) -> bool:
+    """True for the first object that a case keeps."""
+    return isinstance(request, Call) and request.keep is not None and request.keep.number == 0
 
 
 def answer(request: Request, namespace: Mapping[str, Any], kept: dict[int, Any]) -> Answer:
@@ -293,7 +305,7 @@ def _answer(request: Request, namespace: Mapping[str, Any], kept: dict[int, Any]
         item.requires_grad_()
     value = function(*args, **kwargs)
     if request.keep is not None:
-        if request.keep.number == 0:  # the first of another case: the last one's are done with
+        if begins_case(request):  # the last one's are done with
             kept.clear()
         kept[request.keep.number] = value
     reply = Value(pack(value, ANSWER_BYTES))
@@ -354,11 +366,7 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
 
 
 def _floating(args: list[Any], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
-    return (item for item in [*args, *kwargs.values()] if _is_floating(item))
-
-
-def _is_floating(item: Any) -> bool:
-    return isinstance(item, torch.Tensor) and item.is_floating_point()
+    return (x for x in _tensors([*args, *kwargs.values()]) if x.is_floating_point())
 
 
 def _message(error: BaseException) -> str:

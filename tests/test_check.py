@@ -165,6 +165,17 @@ def test_a_wrong_function_fails(way, seed):
     assert verdict_of(agrees_with_the_oracle, WRONG[way], seed).failure is not None
 
 
+def test_nothing_is_asked_ahead_where_questions_depend_on_answers():
+    @check("squares", points=1, ahead=False)
+    def asks_again(student):
+        """Asks for the square of what came back."""
+        expect_close(student.squares(student.squares(torch.ones(2))), torch.ones(2))
+
+    assert requests_of(asks_again, draw(asks_again, 0), {"squares": torch.square}) == []
+    with pytest.raises(AssertionError, match="the reference fails"):
+        requests_of(asks_again, draw(asks_again, 0), {"squares": torch.exp})
+
+
 def test_the_requests_of_the_reference_are_those_of_a_right_student():
     cases = draw(agrees_with_the_oracle, 0)
     expected = requests_of(agrees_with_the_oracle, cases, {"squares": right})

@@ -1,5 +1,7 @@
 """Kept objects and fixtures: modules, optimisers and generators behind a Subject."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -106,6 +108,47 @@ def test_networks_and_generators_follow_their_seed_alone(student):
     assert torch.equal(student.fixtures.random_state(), before)
 
 
+def weighted(pair, grads):
+    return pair[0] * grads[0] + pair[1] * grads[1], [grads[1] ** 2]
+
+
+def test_gradients_reach_tensors_in_tuples_and_lists():
+    student = Subject(LocalChannel({"weighted": weighted}))
+    a, b, c, d = (torch.tensor([float(k)]) for k in (2, 3, 5, 7))
+    one = torch.ones(1)
+    _, found = student.weighted.gradients((a, b), [c, d], cotangent=[one, 10 * one])
+    assert [gradient.item() for gradient in found] == [5, 7, 2, 3 + 10 * 14]
+
+
+def test_a_recorder_keeps_in_which_mode_it_saw_what(student):
+    layer = student.fixtures.linear.keep(torch.ones(1, 2))
+    model = student.fixtures.recorder.keep(layer)
+    x = torch.tensor([[1.0, 2.0]])
+    assert model(x).item() == 3
+    model.eval()
+    model(2 * x)
+    (first, rows), (second, others) = model.value_of("seen")
+    assert (first, second) == (True, False)
+    assert torch.equal(rows, x)
+    assert torch.equal(others, 2 * x)
+
+
+def test_a_remembering_model_counts_and_weighs_what_it_reads(student):
+    model = student.fixtures.remembering.keep(0.5, 10.0)
+    x = torch.tensor([1.0, 2.0, 4.0])[None, :, None]
+    assert model(x).tolist() == [[0.25 + 1 + 4 + 30]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("square", 2.5), ("difference", 1.5), ("lopsided", None)]
+)
+def test_losses_are_means_over_all_entries(student, name, value):
+    loss = student.fixtures.loss.keep(name)
+    found = loss(torch.tensor([[3.0], [2.0]]), torch.ones(2, 1)).item()
+    expected = sum(math.exp(d) - d - 1 for d in (2, 1)) / 2 if value is None else value
+    assert found == pytest.approx(expected)
+
+
 def test_a_method_that_does_not_exist_is_the_students_error(student):
     with pytest.raises(StudentError, match="AttributeError"):
         student.Scale.keep(1.0).decode(torch.ones(1))
@@ -135,3 +178,21 @@ def test_what_stands_for_an_object_travels_to_the_student_and_never_back():
         answers.decode(answers.encode(Value(pack([kept]))))
     with pytest.raises(ProtocolError):
         answers.decode(answers.encode(Value(pack((kept,)))))
+
+
+def test_a_known_vae_decodes_its_code_and_remembers_what_it_saw(student):
+    encoder = student.fixtures.linear.keep(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+    decoder = student.fixtures.linear.keep(torch.tensor([[3.0], [4.0]]))
+    model = student.fixtures.vae.keep(encoder, decoder, records=True)
+    assert model.value_of("latent_dim") == 1
+    x, eps = torch.tensor([[5.0, 0.0], [6.0, 1.0]]), torch.tensor([[1.0], [2.0]])
+    z = torch.tensor([[5.0 + 1.0], [6.0 + 2 * torch.e]])
+    logits, mu, logvar = model(x, eps)
+    assert torch.equal(mu, x[:, :1])
+    assert torch.equal(logvar, 2 * x[:, 1:])
+    torch.testing.assert_close(logits, z * torch.tensor([3.0, 4.0]))
+    assert torch.equal(model(x)[0], mu * torch.tensor([3.0, 4.0]))
+    assert torch.equal(model.value_of("encoded")[0], x)
+    torch.testing.assert_close(model.value_of("decoded")[0], z)
+    with pytest.raises(StudentError, match="rows"):
+        model.decode(torch.ones(2, 3, 1))

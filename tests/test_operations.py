@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from autograder.checks.public.convolution import CONVOLUTIONS, EXERCISES, POOLING, UPSAMPLING
+from autograder.checks.public.lstm import LSTMS
 from autograder.operations import ForbiddenOperation, blocked, matching
 
 X = torch.arange(16.0).reshape(1, 1, 4, 4)
@@ -164,3 +165,45 @@ def test_each_pattern_names_operations_that_there_are(exercise):
     if exercise.forbids:
         assert matching(exercise.forbids)
         assert exercise.forbids_in_words
+
+
+STEPS = torch.ones(2, 3, 4)  # [b, s, I]
+STATE = torch.zeros(1, 2, 5), torch.zeros(1, 2, 5)
+OF_LSTM = [torch.ones(20, 4), torch.ones(20, 5), torch.ones(20), torch.ones(20)]
+
+
+def mkldnn_layer():
+    options = (False, 2, 5, 1, True, False, True, False)
+    return torch.ops.aten.mkldnn_rnn_layer(STEPS, *OF_LSTM, *STATE, options[0], [], *options[1:])
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda: torch.nn.LSTM(4, 5)(STEPS),
+        lambda: torch.nn.LSTM(4, 5, num_layers=2, bidirectional=True, batch_first=True)(STEPS),
+        lambda: torch.nn.LSTM(4, 5, proj_size=2)(STEPS),
+        lambda: torch.nn.LSTM(4, 5).double()(STEPS.double()),
+        lambda: torch.nn.LSTM(4, 5)(torch.nn.utils.rnn.pack_sequence([STEPS[0], STEPS[1]])),
+        lambda: torch.nn.LSTMCell(4, 5)(STEPS[0]),
+        lambda: torch.lstm(STEPS, STATE, OF_LSTM, True, 1, 0.0, False, False, True),
+        lambda: torch._VF.lstm(STEPS, STATE, OF_LSTM, True, 1, 0.0, False, False, True),
+        lambda: torch.lstm_cell(STEPS[:, 0], [s[0] for s in STATE], *OF_LSTM),
+        lambda: torch.ops.aten.lstm_cell(STEPS[:, 0], [s[0] for s in STATE], *OF_LSTM),
+        lambda: torch.jit.trace(torch.nn.LSTM(4, 5), STEPS, check_trace=False),
+        lambda: torch.ao.nn.quantized.dynamic.LSTM(4, 5)(STEPS),
+        lambda: torch.ao.nn.quantized.dynamic.LSTMCell(4, 5)(STEPS[0]),
+        mkldnn_layer,
+    ],
+)
+def test_no_way_to_an_lstm_is_open(way):
+    with blocked(LSTMS) as tried, pytest.raises(ForbiddenOperation):
+        way()
+    assert tried
+
+
+def test_other_recurrent_cells_are_no_lstms():
+    with blocked(LSTMS) as tried:
+        torch.nn.GRU(4, 5)(STEPS)
+        torch.nn.RNNCell(4, 5)(STEPS[0])
+    assert tried == []

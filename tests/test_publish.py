@@ -7,7 +7,7 @@ import pytest
 
 import gradus
 from autograder import publish
-from tests.leaks import leaks
+from autograder.leaks import leaks
 
 WRITERS = [publish.write_for_students, publish.write_for_workers]
 

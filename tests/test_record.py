@@ -33,7 +33,7 @@ from autograder.build import BuildError, solution_notebook
 from autograder.misconceptions.convolution import MUTANTS
 from autograder.report import Fault, Graded
 from autograder.sandbox.client import IsolationUnavailable
-from autograder.store import Store
+from autograder.store import Store, _code
 
 pytestmark = pytest.mark.xdist_group("record")  # they share a course that takes long to make
 ROOT = Path(__file__).resolve().parents[1]
@@ -411,7 +411,7 @@ def test_a_result_that_was_damaged_is_graded_again(course, convolution, results)
     assert store.get(key) is not None
 
 
-def test_a_result_is_found_only_for_the_same_notebook_checks_seed_and_isolation(
+def test_a_result_is_found_only_for_the_same_notebook_bounds_seed_and_isolation(
     tmp_path, convolution, results, monkeypatch
 ):
     store = Store(tmp_path, convolution)
@@ -425,8 +425,12 @@ def test_a_result_is_found_only_for_the_same_notebook_checks_seed_and_isolation(
     ]
     monkeypatch.setattr("autograder.store.version", lambda package: "0")
     others.append(Store(tmp_path, convolution).key(graded.report.submission))
-    assert len({*others, store.key(graded.report.submission)}) == 5
-    assert [store.get(key) for key in others] == [None] * 4
+    monkeypatch.setattr("autograder.calibration.read", lambda: {NAME: {"a bound": 1.0}})
+    _code.cache_clear()  # as in another process
+    others.append(Store(tmp_path, convolution).key(graded.report.submission))
+    _code.cache_clear()
+    assert len({*others, store.key(graded.report.submission)}) == 6
+    assert [store.get(key) for key in others] == [None] * 5
 
 
 # The same through `nbgrader autograde`, with results that are known.

@@ -25,12 +25,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # imports from its own layer and from those below it. "" is autograder/__init__.py.
 LAYERS = [
     ["", "cli"],
-    ["demo", "doctor"],
-    ["adapters", "batch", "build", "store", "students"],
+    ["demo", "doctor", "verify"],
+    ["adapters", "batch", "build", "leaks", "store", "students"],
     ["grade"],
     ["assignment", "notebook", "publish", "submission"],
+    ["recognition"],
     ["checks", "misconceptions"],
-    ["check", "feedback", "operations", "sandbox", "show", "strategies", "subject"],
+    ["calibration", "check", "feedback", "operations", "sandbox", "show", "strategies", "subject"],
     ["fixtures", "report"],
 ]
 LAYER_OF = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}

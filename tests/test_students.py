@@ -22,15 +22,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
-from autograder import students
+from autograder import leaks, students
 from autograder.assignment import Assignment
 from autograder.checks import TOPICS
 from autograder.checks.hidden import convolution as hidden
 from autograder.cli import app
+from autograder.leaks import alternates, mutants
 from autograder.students import MANIFEST, STAGING, Refused, contents, write
 from gradus import convolution
-from tests import leaks
-from tests.leaks import alternates, mutants
 from tests.test_repository import WORKING, Checkout
 
 pytestmark = pytest.mark.xdist_group("students")

@@ -259,8 +259,11 @@ def _answer_all(channel: socket.socket, shell: GradingShell, tried: list[str]) -
             exec(compile(order.source, "<stand-in>", "exec"), namespace)
             shell.user_ns.update({name: namespace[name] for name in order.names})
             continue
-        for request in order.requests:
-            reply = subject.answer(subject.requests.decode(request), shell.user_ns, kept)
+        for frame in order.requests:
+            request = subject.requests.decode(frame)
+            if subject.begins_case(request):  # a misconception then draws the same weights
+                torch.manual_seed(subject.CASE_SEED)
+            reply = subject.answer(request, shell.user_ns, kept)
             reply.forbidden = sorted(set(tried))
             tried.clear()
             send_frame(channel, subject.answers.encode(reply))

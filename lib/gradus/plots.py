@@ -286,13 +286,15 @@ def curves(
         )
     ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
     if x is None:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     ax.grid(color=PADDING)
     ax.legend()
     return figure
 
 
-def forecasts(series: Any, predictions: Mapping[str, Any], *, start: int) -> Figure:
+def forecasts(
+    series: Any, predictions: Mapping[str, Any], *, start: int, ylabel: str = "price"
+) -> Figure:
     """A series[t], and what was predicted for its values from `start` on, each [steps]."""
     figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
     values = _numbers(series)
@@ -303,7 +305,7 @@ def forecasts(series: Any, predictions: Mapping[str, Any], *, start: int) -> Fig
         ax.plot(at, predicted, color=colour, linestyle=dashes, linewidth=2.5, label=name)
     ax.margins(x=0)
     ax.axvspan(start - 0.5, ax.get_xlim()[1], color=PADDING, zorder=0)
-    ax.set_xlabel("time")
+    ax.set(xlabel="time", ylabel=ylabel)
     figure.legend(loc="outside upper center", ncols=1 + len(predictions))
     return figure
 
@@ -331,7 +333,9 @@ def over_time(traces: Mapping[str, Any]) -> Figure:
         drawn = ax.imshow(array, cmap=colours, norm=scale, aspect="auto", interpolation="nearest")
         ax.set_ylabel(name, rotation=0, ha="right", va="center")
         ax.set_yticks([])
-        figure.colorbar(drawn, ax=ax, pad=0.01, aspect=8)
+        bar = figure.colorbar(drawn, ax=ax, pad=0.01, aspect=8)
+        bar.ax.tick_params(labelsize=8)
+        bar.locator = MaxNLocator(3 if len(array) > 3 else 1)
     axes.flat[-1].set_xlabel("time")
     return figure
 
@@ -343,12 +347,13 @@ def image_grids(pictures: Mapping[str, Any], *, columns: int = 8) -> Figure:
     negative) to the largest.
     """
     sheets = {title: _sheet(_numbers(each), columns) for title, each in pictures.items()}
+    width = max(3.6, 0.5 * columns)
     figure, axes = plt.subplots(
         1,
         len(sheets),
         figsize=(
-            3.6 * len(sheets),
-            0.4 + 3.5 * max(s.shape[0] / s.shape[1] for s in sheets.values()),
+            width * len(sheets),
+            0.4 + (width - 0.1) * max(s.shape[0] / s.shape[1] for s in sheets.values()),
         ),
         squeeze=False,
         layout="constrained",
