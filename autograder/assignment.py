@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import runpy
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -111,13 +112,16 @@ class Assignment:
         return self._prepared[seed]
 
     def _namespace(self) -> dict[str, Any]:
-        """What a solution's cell finds: what the lesson imports, and the other solutions."""
+        """What a solution's cell finds: what the lesson imports, as far as a misconception names
+        it (importing what draws the plots takes seconds), and the other solutions."""
+        named = set(re.findall(r"\w+", " ".join(mutant.source for mutant in self.mutants)))
         namespace: dict[str, Any] = {}
         for cell in self.release["cells"]:
-            if cell.cell_type == "code":
-                nodes = ast.parse(cell.source).body
-                imports = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
-                exec("\n".join(map(ast.unparse, imports)), namespace)
+            for node in ast.parse(cell.source).body if cell.cell_type == "code" else ():
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    names = {(a.asname or a.name).split(".")[0] for a in node.names}
+                    if names & named:
+                        exec(ast.unparse(node), namespace)
         return {**namespace, **self.reference}
 
     def stand_in(self, names: Iterable[str]) -> str:
