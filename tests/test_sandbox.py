@@ -802,17 +802,17 @@ def test_an_answer_past_its_time_is_a_timeout(sandbox):
 
 def test_waiting_for_a_processor_counts_for_no_call(sandbox):
     burn = (
-        "import time\ndef f():\n    until = time.process_time() + 0.4\n"
+        "import time\ndef f():\n    until = time.process_time() + 1.0\n"
         "    while time.process_time() < until: pass\n    return 1"
     )
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(BUSY)]
     try:
-        with limited(sandbox, call_seconds=0.5), sandbox.worker(0) as worker:
+        with limited(sandbox, call_seconds=1.5), sandbox.worker(0) as worker:
             worker.run_cell(burn)
             channel = worker.exercise("")
             started = time.monotonic()
             assert Subject(channel).f() == 1
-            assert time.monotonic() - started > 0.5  # else nothing was shown
+            assert time.monotonic() - started > 1.5  # else nothing was shown
             channel.close()
     finally:
         for other in others:
