@@ -805,11 +805,13 @@ def test_waiting_for_a_processor_counts_for_no_call(sandbox):
         "import time\ndef f():\n    until = time.process_time() + 1.0\n"
         "    while time.process_time() < until: pass\n    return 1"
     )
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(BUSY)]
+    others = []
     try:
         with limited(sandbox, call_seconds=1.5), sandbox.worker(0) as worker:
             worker.run_cell(burn)
             channel = worker.exercise("")
+            busy = [sys.executable, "-c", "while True: pass"]
+            others += [subprocess.Popen(busy) for _ in range(BUSY)]
             started = time.monotonic()
             assert Subject(channel).f() == 1
             assert time.monotonic() - started > 1.5  # else nothing was shown
