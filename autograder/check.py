@@ -403,6 +403,20 @@ def expect_close(
     raise Failure(f"{message + ': ' if message else ''}{share}", tensor, expected)
 
 
+def expect_letters(student: Subject, questions: Sequence[str]) -> None:
+    """Fails unless the notebook's `quiz` has exactly these questions, each with one of the
+    letters A to D, right or wrong."""
+    quiz = student.value_of("quiz")
+    expect(isinstance(quiz, dict), "a dict was expected", quiz)
+    expect(set(quiz) == set(questions), f"the keys must be {', '.join(questions)}", quiz)
+    for question in questions:
+        expect(
+            isinstance(quiz[question], str) and quiz[question] in ("A", "B", "C", "D"),
+            f"the answer to {question} must be one of the letters A, B, C and D",
+            quiz[question],
+        )
+
+
 @contextmanager
 def expect_raises(kind: type[Exception], why: str) -> Iterator[None]:
     """Fails unless the student's code raises `kind` (or a subclass) inside the with block."""

@@ -108,17 +108,17 @@ def lost(report: Report) -> dict[str, float]:
 
 
 def _judge_mutant(report: Report, exercise: str, called: str, proof: Proof) -> None:
-    elsewhere = sorted(lost(report).keys() - {exercise})
+    missing = lost(report)
+    elsewhere = sorted(missing.keys() - {exercise})
     if elsewhere:
         proof.problems.append(f"wrong solution {called} loses points in {', '.join(elsewhere)}")
-    if exercise not in lost(report):
+    if exercise not in missing:
         proof.problems.append(f"wrong solution {called} loses nothing")
         return
     (result,) = (e for e in report.exercises if e.name == exercise)
     first = next(check for check in result.checks if not check.passed)
     name = called.removeprefix(f"{exercise}: ")
-    missing = lost(report)[exercise]
-    proof.caught.append(Caught(exercise, name, first.name, first.cases, missing))
+    proof.caught.append(Caught(exercise, name, first.name, first.cases, missing[exercise]))
 
 
 def _judge_alternate(report: Report, exercise: str, called: str, proof: Proof) -> None:

@@ -26,6 +26,7 @@ from autograder.checks.hidden.laws import (
     GRAPH,
     LAYOUT,
     Oracle,
+    expect_answer,
     expect_dtype_and_device,
     expect_gradients,
     expect_inputs_kept,
@@ -52,7 +53,6 @@ from autograder.checks.public.convolution import (
     without_defaults,
 )
 from autograder.strategies import filled, pairs, sizes, tensors
-from autograder.subject import Subject
 from gradus import convolution
 
 QUIZ = {"zero_padding": "A", "dilation": "A", "stride": "B"}
@@ -757,28 +757,19 @@ def upsampling_leaves_its_inputs_unchanged(student, shuffling, upsampling, expec
 # --- quiz ----------------------------------------------------------------------------------------
 
 
-def expect_answer(student: Subject, question: str) -> None:
-    """Fails unless the answer to `question` is right; its case does not matter."""
-    quiz = student.value_of("quiz")
-    expect(isinstance(quiz, dict), "a dict was expected", quiz)
-    answer = quiz.get(question)
-    right = isinstance(answer, str) and answer.strip().upper() == QUIZ[question]
-    expect(right, "that is not the answer", answer)
-
-
 @check("quiz", points=1, hint="What happens to an image without it, layer after layer?")
 def knows_what_zero_padding_is_for(student):
     """Knows what zero-padding is used for."""
-    expect_answer(student, QUESTIONS[0])
+    expect_answer(student, QUESTIONS[0], QUIZ)
 
 
 @check("quiz", points=1, hint="What lies in the holes of a dilated kernel, and who looks at it?")
 def knows_the_price_of_dilation(student):
     """Knows why dilation may not suit fine-grained classification."""
-    expect_answer(student, QUESTIONS[1])
+    expect_answer(student, QUESTIONS[1], QUIZ)
 
 
 @check("quiz", points=1, hint="Write down the positions where the kernel starts.")
 def knows_what_a_stride_of_two_does(student):
     """Knows what a kernel of size three with a stride of two does."""
-    expect_answer(student, QUESTIONS[2])
+    expect_answer(student, QUESTIONS[2], QUIZ)

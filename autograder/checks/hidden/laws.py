@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 
 from autograder.check import Failure, expect, expect_close
 from autograder.strategies import filled, strided
-from autograder.subject import StudentError, StudentFunction
+from autograder.subject import StudentError, StudentFunction, Subject
 
 DOUBLE = torch.float64
 Call = tuple[list[torch.Tensor], dict[str, Any]]  # its tensors, and its options
@@ -109,3 +109,12 @@ def expect_inputs_kept(function: StudentFunction, call: Call, expected: Any) -> 
     expect_same(value, expected)
     for number, (left, given_) in enumerate(zip(after, inputs, strict=False), start=1):
         expect_close(left, given_, f"the call changed its argument number {number}")
+
+
+def expect_answer(student: Subject, question: str, answers: Mapping[str, str]) -> None:
+    """Fails unless the quiz's answer to `question` is right; its case does not matter."""
+    quiz = student.value_of("quiz")
+    expect(isinstance(quiz, dict), "a dict was expected", quiz)
+    answer = quiz.get(question)
+    right = isinstance(answer, str) and answer.strip().upper() == answers[question]
+    expect(right, "that is not the answer", answer)

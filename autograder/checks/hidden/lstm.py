@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from autograder import calibration, fixtures
 from autograder.calibration import Measurement
 from autograder.check import Failure, check, example, expect, expect_close, given
+from autograder.checks.hidden.laws import DTYPE, GRAPH, LAYOUT, expect_answer
 from autograder.checks.public.lstm import (
     DOUBLE,
     GATES,
@@ -78,12 +79,6 @@ def reference() -> dict[str, Any]:
 
 # --- What holds for every function of tensors ----------------------------------------------------
 
-# These checks fail for wrong values too, where other checks say more.
-GRAPH = "If the values are right: .item(), .detach(), .data and torch.tensor cut the gradient."
-DTYPE = "If the values are right: torch.zeros makes float32 on the CPU unless told otherwise."
-LAYOUT = (
-    "If the values are right elsewhere: view needs contiguous memory, and x += 1 writes into x."
-)
 LOOSE = 1e-2  # where a check is about dtype, device or layout
 
 Oracle = Callable[[Tensors], Sequence[torch.Tensor]]
@@ -1058,22 +1053,13 @@ def forecasts_rows_one_by_one(student, seed):
 # --- quiz ----------------------------------------------------------------------------------------
 
 
-def expect_answer(student: Subject, question: str) -> None:
-    """Fails unless the answer to `question` is right; its case does not matter."""
-    quiz = student.value_of("quiz")
-    expect(isinstance(quiz, dict), "a dict was expected", quiz)
-    answer = quiz.get(question)
-    right = isinstance(answer, str) and answer.strip().upper() == QUIZ[question]
-    expect(right, "that is not the answer", answer)
-
-
 @check("quiz", points=1, hint="Which gate multiplies what is new?")
 def knows_which_gate_stores(student):
     """Knows which gate decides what is stored in the cell state."""
-    expect_answer(student, QUESTIONS[0])
+    expect_answer(student, QUESTIONS[0], QUIZ)
 
 
 @check("quiz", points=1, hint="Two curves over the epochs: of what, and on which data?")
 def knows_what_a_learning_curve_shows(student):
     """Knows what a learning curve compares."""
-    expect_answer(student, QUESTIONS[1])
+    expect_answer(student, QUESTIONS[1], QUIZ)

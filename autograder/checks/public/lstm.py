@@ -16,6 +16,7 @@ from autograder.check import (
     expect,
     expect_close,
     expect_equal,
+    expect_letters,
     expect_shape,
     given,
 )
@@ -918,12 +919,4 @@ QUESTIONS = ("gate", "learning_curve")
 @check("quiz", points=2, hint="For example: quiz = {'gate': 'D', ...}.")
 def has_a_letter_for_each_question(student):
     """quiz has the keys gate and learning_curve, each with one of the letters A to D."""
-    quiz = student.value_of("quiz")
-    expect(isinstance(quiz, dict), "a dict was expected", quiz)
-    expect(set(quiz) == set(QUESTIONS), f"the keys must be {', '.join(QUESTIONS)}", quiz)
-    for question in QUESTIONS:
-        expect(
-            isinstance(quiz[question], str) and quiz[question] in ("A", "B", "C", "D"),
-            f"the answer to {question} must be one of the letters A, B, C and D",
-            quiz[question],
-        )
+    expect_letters(student, QUESTIONS)
