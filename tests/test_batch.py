@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+import torch._dynamo  # noqa: F401  # it makes a folder among temporary files when first imported
 
 from autograder import batch
 from autograder.batch import Entry, NothingToGrade, find_submissions, grade_all
