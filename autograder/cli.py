@@ -356,10 +356,11 @@ class Recording:
 
 
 class Rate(ProgressColumn):
-    """Submissions a second, or seconds a submission where it takes longer."""
+    """Submissions a second, or seconds a submission where it takes longer: of late, and at the end
+    on the whole."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
+        speed = task.completed / task.elapsed if task.finished and task.elapsed else task.speed
         if not speed:
             return Text("")
         return Text(f"{speed:.1f} a second" if speed >= 1 else f"{1 / speed:.1f} s each")
