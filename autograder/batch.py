@@ -184,16 +184,24 @@ def grade_all(
 
 
 def _kept(entry: Entry, store: Store | None) -> Graded | None:
-    if store is None or entry.notebook is None:
+    submission = digest(entry) if store is not None else ""
+    if store is None or not submission:
         return None
-    try:
-        data = entry.notebook if isinstance(entry.notebook, bytes) else read_file(entry.notebook)
-    except UnreadableNotebook:
-        return None
-    kept = store.get(store.key(hashlib.sha256(data).hexdigest()))
+    kept = store.get(store.key(submission))
     if kept is not None:
         kept.report.student = entry.student
     return kept
+
+
+def digest(entry: Entry) -> str:
+    """The SHA-256 of an entry's notebook; "" where there is none, or none that can be read."""
+    if entry.notebook is None:
+        return ""
+    try:
+        data = entry.notebook if isinstance(entry.notebook, bytes) else read_file(entry.notebook)
+    except UnreadableNotebook:
+        return ""
+    return hashlib.sha256(data).hexdigest()
 
 
 def noted(graded: Graded, entry: Entry) -> Graded:

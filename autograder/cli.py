@@ -1,9 +1,9 @@
 """The command `gradus`.
 
 Exit status: 0 when all was done, whatever the scores; 1 when a score is below --fail-under, a
-submission could not be graded, a score fits no row of the roster, a release is stale, or a proof
-fails; 2 when something given is unknown, or a file can't be written; 3 when submissions can't be
-isolated here; 130 when interrupted.
+submission could not be graded, a score fits no row of the roster, compared scores differ, a
+release is stale, or a proof fails; 2 when something given is unknown, or a file can't be written;
+3 when submissions can't be isolated here; 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -36,10 +37,13 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from autograder.adapters.nbgrader import Recorder
     from autograder.adapters.roster import Export
     from autograder.assignment import Assignment
     from autograder.batch import Entry
+    from autograder.compare import Comparison
     from autograder.report import Fault, Graded, Report
+    from autograder.store import Store
     from autograder.verify import Proof
 
 # What needs torch is imported where it is used: --help and a mistyped name answer at once.
@@ -158,7 +162,9 @@ def grade(
         if force and not record:
             _stop("--force goes with --record")
         recording = Recording(known, entries, seed, isolation, force) if record else None
-        reports, interrupted = _grade(entries, known, jobs, seed, isolation, recording)
+        store = recording.store if recording is not None else None
+        take = recording.take if recording is not None else None
+        reports, interrupted = _grade(entries, known, jobs, seed, isolation, store, take, force)
         done = [report for report in reports if report is not None]
         failures = recording.failures if recording is not None else []
         if json is not None and not to_stdout:
@@ -270,9 +276,14 @@ def _grade(
     jobs: int | None,
     seed: int,
     isolation: Isolation,
-    recording: Recording | None = None,
+    store: Store | None = None,
+    take: Callable[[Graded], Iterable[str]] | None = None,
+    force: bool = False,
 ) -> tuple[list[Report | None], bool]:
-    """The Reports in the entries' order, None for what was not begun; True where interrupted."""
+    """The Reports in the entries' order, None for what was not begun; True where interrupted.
+
+    `take` is handed each result as it is done, and what it says of it is shown.
+    """
     from autograder.batch import grade_all, worthwhile_jobs
 
     reports: list[Report | None] = [None] * len(entries)
@@ -285,17 +296,16 @@ def _grade(
                 jobs=jobs or worthwhile_jobs(len(entries)),
                 seed=seed,
                 isolation=isolation.value,
-                store=recording.store if recording is not None else None,
-                force=recording is not None and recording.force,
+                store=store,
+                force=force,
             )
             with contextlib.closing(grading):
                 for index, graded in grading:
                     report = reports[index] = graded.report
                     for fault in report.faults:
                         progress.console.print(_fault_line(report, fault), soft_wrap=True)
-                    if recording is not None:
-                        for line in recording.take(graded):
-                            progress.console.print(Text(_printable(line)), soft_wrap=True)
+                    for line in take(graded) if take is not None else ():
+                        progress.console.print(Text(_printable(line)), soft_wrap=True)
                     progress.advance(task)
         except KeyboardInterrupt:
             return reports, True
@@ -303,27 +313,32 @@ def _grade(
 
 
 class Recording:
-    """What `--record` does with each result, and what it has done."""
+    """What `--record` does with each result, and what it has done.
+
+    Without a `seed`, it is the one with which the entries' results were recorded before.
+    """
 
     def __init__(
         self,
         assignment: Assignment,
         entries: Sequence[Entry],
-        seed: int,
+        seed: int | None,
         isolation: Isolation,
-        force: bool,
+        force: bool = False,
     ) -> None:
         from autograder.adapters.nbgrader import NotRecorded, Recorder
 
         try:
-            self._recorder = Recorder(assignment)
+            self.recorder = Recorder(assignment)
             for entry in entries:
-                self._recorder.check(entry)
+                self.recorder.check(entry)
         except NotRecorded as error:
             _stop(str(error))
-        self.store = self._recorder.store(seed, isolation.value)
-        self.force = force
+        self.seed = _recorded_seed(self.recorder, entries) if seed is None else seed
+        self.store = self.recorder.store(self.seed, isolation.value)
+        self._shown: dict[str, Report] | None = None
         self.failures: list[str] = []
+        self._force = force
         self._recorded = self._already = 0
 
     def take(self, graded: Graded) -> Iterator[str]:
@@ -333,15 +348,17 @@ class Recording:
 
         report = graded.report
         try:
-            result, score = self._recorder.recorded(report.student)
+            result, score = self.recorder.recorded(report.student)
             if report.status != "graded":
                 if score is not None:
                     yield f"{report.student}: {report.status}; the gradebook keeps {points(score)}"
                 return
-            if result == self.store.key(report.submission) and not self.force:
+            if result == self.store.key(report.submission) and not self._force:
                 self._already += 1
                 return
-            self._recorder.record(graded)
+            if self._shown is not None and not _same(report, self._shown.get(report.student)):
+                raise NotRecorded(f"{report.student}: changed since it was shown; run this again")
+            self.recorder.record(graded)
         except NotRecorded as error:
             self.failures.append(str(error))
             return
@@ -349,10 +366,36 @@ class Recording:
         if score is not None and score != report.score:
             yield f"{report.student}: {points(score)} -> {points(report.score)} in the gradebook"
 
+    def only(self, shown: dict[str, Report]) -> None:
+        """From now on records nothing but these Reports; stops where the gradebook is no longer
+        what they were compared with."""
+        from autograder.adapters.nbgrader import NotRecorded
+
+        try:
+            same = self.recorder.is_as_before()
+        except NotRecorded as error:
+            _stop(str(error))
+        if not same:
+            _stop("the gradebook has changed meanwhile, and nothing was recorded; run this again")
+        self._shown = shown
+
     def summary(self) -> str:
         """How many were recorded."""
         already = f"; {self._already} were there already" if self._already else ""
         return f"{self._recorded} recorded in the gradebook{already}"
+
+
+def _recorded_seed(recorder: Recorder, entries: Sequence[Entry]) -> int:
+    by_seed = {recorder.seed(entry.student): entry.student for entry in entries}
+    by_seed.pop(None, None)
+    if len(by_seed) > 1:
+        examples = ", ".join(f"{student} with {seed}" for seed, student in by_seed.items())
+        _stop(f"recorded with several seeds ({examples}): say --seed, or name who is meant")
+    return next(filter(None, by_seed), 0)
+
+
+def _same(report: Report, other: Report | None) -> bool:
+    return other is not None and report.without_times() == other.without_times()
 
 
 class Rate(ProgressColumn):
@@ -481,6 +524,214 @@ def _failed(reports: Sequence[Report]) -> bool:
     if failed:
         _say(f"not graded: {', '.join(failed)}")
     return bool(failed)
+
+
+# --- gradus compare, regrade ---------------------------------------------------------------------
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="A.jsonl", help="What --json wrote.")],
+    after: Annotated[Path, typer.Argument(metavar="B.jsonl", help="The same, later.")],
+) -> None:
+    """Say whose score differs between two gradings, and by which checks.
+
+    Exits with 1 where a score differs, or stands on one side only.
+    """
+    with _tidy_exit():
+        from autograder.compare import BadReports, read_reports
+        from autograder.compare import compare as compare_reports
+
+        sides = []
+        for path in (before, after):
+            try:
+                sides.append(read_reports(path))
+            except BadReports as error:
+                _stop(str(error))
+            except OSError as error:
+                _stop(f"{path} can't be read: {error.strerror}")
+        comparison = compare_reports(*sides)
+        _print_comparison(comparison, Console())
+        if any(difference.moved for difference in comparison.differences):
+            raise typer.Exit(1)
+
+
+@app.command()
+def regrade(
+    assignment: Annotated[str, typer.Argument(help="The assignment's name, as in assignments/.")],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="As for grade; without any, submitted/."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many to grade at a time."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, help="As recorded before, where it is not given."),
+    ] = None,
+    isolation: Annotated[
+        Isolation, typer.Option(help="What keeps submissions apart from this machine.")
+    ] = Isolation.auto,
+    record: Annotated[
+        bool, typer.Option("--record", help="Record it in nbgrader's gradebook, once you agree.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --record: you agree.")] = False,
+) -> None:
+    """Grade again what was recorded under other checks, and say whose score moves, and why."""
+    with _tidy_exit():
+        if yes and not record:
+            _stop("--yes goes with --record")
+        if record and not yes and not sys.stdin.isatty():
+            _stop("--record asks in a terminal: look first without it, then say --record --yes")
+        known = _assignment(assignment)
+        entries = _entries(known, paths or [Path("submitted")])
+        recording = Recording(known, entries, seed, isolation)
+        outdated = _outdated(recording, entries)
+        how = known, jobs, recording.seed, isolation, recording.store
+        reports, interrupted = _grade(outdated, *how) if outdated else ([], False)
+        done = [report for report in reports if report is not None]
+        _print_regraded(recording, known, done)
+        if interrupted:
+            _say(f"interrupted: {len(done)} of {len(outdated)} are graded; nothing was recorded")
+            raise typer.Exit(130)
+        shown = {report.student: report for report in done if report.status == "graded"}
+        if shown and record and (yes or _agreed(len(shown))):
+            recording.only(shown)
+            again = [entry for entry in outdated if entry.student in shown]
+            _, interrupted = _grade(again, *how, recording.take)  # they are in the store
+            _say(recording.summary())
+        elif shown:
+            _say("nothing was recorded" if record else "nothing was recorded; --record does that")
+        for line in recording.failures:
+            _say(line)
+        if interrupted:
+            _say("interrupted: run this again for the rest")
+            raise typer.Exit(130)
+        if recording.failures:
+            raise typer.Exit(2)
+        if _failed(done):
+            raise typer.Exit(1)
+
+
+def _outdated(recording: Recording, entries: Sequence[Entry]) -> list[Entry]:
+    """Those whose recorded result is not the one that today's checks give their notebook."""
+    from autograder.adapters.nbgrader import NotRecorded
+    from autograder.batch import digest
+
+    outdated, never, current = [], [], 0
+    for entry in entries:
+        try:
+            result, score = recording.recorder.recorded(entry.student)
+        except NotRecorded as error:
+            recording.failures.append(str(error))
+            continue
+        if score is None:
+            never += [entry.student] if entry.notebook is not None else []
+        elif result == recording.store.key(digest(entry)):
+            current += 1
+        else:
+            outdated.append(entry)
+    _say(f"{current} recorded results are today's; {len(outdated)} are not, and are graded again")
+    if never:
+        _say(f"never recorded, which gradus grade --record does: {', '.join(never)}")
+    return outdated
+
+
+def _print_regraded(recording: Recording, assignment: Assignment, done: Sequence[Report]) -> None:
+    from autograder.compare import compare as compare_reports
+    from autograder.feedback import points
+
+    if not done:
+        return
+    before, notes = [], []
+    changes: Counter[str] = Counter()
+    for report in done:
+        older, kept = recording.recorder.before(report)
+        if report.status != "graded" and older is not None:
+            score = points(older.score)
+            notes.append(f"{report.student}: {report.status}; the gradebook keeps {score}")
+        elif older is not None:
+            before.append(older)
+            changes.update(recording.store.changes(kept) if kept is not None else [])
+            if kept is None:
+                notes.append(f"{report.student}: its older result is lost, but for its scores")
+    comparison = compare_reports(before, [each for each in done if each.status == "graded"])
+    for difference in comparison.differences:
+        moved = {change.exercise for change in difference.exercises}
+        by_hand = recording.recorder.by_hand(difference.student)
+        if stands := [name for name in by_hand if name in moved]:
+            notes.append(f"{difference.student}: scored by hand, which stands: {', '.join(stands)}")
+    _print_comparison(comparison, Console())
+    for line in [*_what_changed(changes, assignment), *notes]:
+        _say(line)
+
+
+def _what_changed(changes: Mapping[str, int], assignment: Assignment) -> Iterator[str]:
+    from autograder.checks import TOPICS
+
+    exercises = {
+        f"autograder.checks.{item.visibility}.{TOPICS[assignment.name]}: {item.check.name}": (
+            item.check.exercise
+        )
+        for item in assignment.checks
+    }
+    modules = {name.partition(":")[0] for name in exercises}
+    for what, students in changes.items():
+        yield f"changed since: {what} ({_of(students)})"
+    touched = dict.fromkeys(exercises[what] for what in changes if what in exercises)
+    if touched and changes.keys() <= exercises.keys() | modules:
+        yield f"changed were only checks of {', '.join(touched)}"
+
+
+def _agreed(results: int) -> bool:
+    try:
+        return typer.confirm(f"Record {_of(results, 'result')} in the gradebook?", err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        raise KeyboardInterrupt from None
+
+
+def _print_comparison(comparison: Comparison, out: Console) -> None:
+    from autograder.compare import movements, standing, why
+
+    differences = comparison.differences
+    moved = [difference for difference in differences if difference.moved]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("student", overflow="fold", min_width=8)
+    for title in ("before", "after", "rise"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for each in moved:
+        rise = f"{each.rise:+g}" if each.both_graded else ""
+        name = Text(_printable(each.student))
+        table.add_row(name, standing(each.before), standing(each.after), rise)
+    checks = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for title in ("exercise", "check"):
+        checks.add_column(title, overflow="fold")
+    for title in ("passes now", "fails now"):
+        checks.add_column(title, justify="right", no_wrap=True)
+    for exercise, check, passes, fails in movements(differences):
+        checks.add_row(
+            *map(Text, (_printable(exercise), _printable(check))), f"{passes}", f"{fails}"
+        )
+    for shown in (table, checks):
+        if shown.row_count:
+            out.print(shown)
+    for difference in differences:
+        for line in why(difference):
+            out.print(Text(_printable(line)), soft_wrap=True)
+    for what, students in comparison.circumstances.items():
+        out.print(Text(_printable(f"{what} ({_of(students)})")), soft_wrap=True)
+    rose, fell = (sum(sign * each.rise > 0 for each in moved) for sign in (1, -1))
+    rest = sum(not each.both_graded for each in moved)
+    out.print(
+        f"{_of(comparison.students)}: {rose} rose, {fell} fell"
+        + (f", {rest} can't be compared" if rest else "")
+    )
+
+
+def _of(number: int, what: str = "student") -> str:
+    return f"{number} {what}" + ("s" if number != 1 else "")
 
 
 # --- gradus build, calibrate, publish, demo, doctor ----------------------------------------------

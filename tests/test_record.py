@@ -417,7 +417,9 @@ def test_a_result_is_found_only_for_the_same_notebook_bounds_seed_and_isolation(
     store = Store(tmp_path, convolution)
     graded = results["ada"]
     store.put(store.key(graded.report.submission), graded)
-    assert store.get(Store(tmp_path, convolution).key(graded.report.submission)) == graded
+    kept = store.get(Store(tmp_path, convolution).key(graded.report.submission))
+    assert (kept.report, kept.outputs) == (graded.report, graded.outputs)
+    assert store.changes(kept) == []
     others = [
         Store(tmp_path, convolution).key("another"),
         Store(tmp_path, convolution, seed=1).key(graded.report.submission),

@@ -31,7 +31,17 @@ LAYERS = [
     ["assignment", "notebook", "publish", "submission"],
     ["recognition"],
     ["checks", "misconceptions"],
-    ["calibration", "check", "feedback", "operations", "sandbox", "show", "strategies", "subject"],
+    [
+        "calibration",
+        "check",
+        "compare",
+        "feedback",
+        "operations",
+        "sandbox",
+        "show",
+        "strategies",
+        "subject",
+    ],
     ["fixtures", "report"],
 ]
 LAYER_OF = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}

@@ -23,25 +23,28 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 from unittest.mock import patch
 
+import msgspec
 import nbformat
 import psutil
 from nbconvert.exporters import NotebookExporter
 from nbconvert.writers.files import FilesWriter
 from nbformat import NotebookNode
 from nbgrader import api
-from nbgrader.api import Grade as GradeRow
 from nbgrader.api import (
+    BaseCell,
     Gradebook,
     MissingEntry,
     StatementError,
     SubmittedAssignment,
     SubmittedNotebook,
 )
+from nbgrader.api import Grade as GradeRow
 from nbgrader.apps import NbGraderAPI
 from nbgrader.apps.baseapp import NbGrader
 from nbgrader.converters import Autograde
@@ -65,12 +68,20 @@ from autograder.assignment import Assignment
 from autograder.batch import Entry, Grader, Grading, handed_in, noted
 from autograder.build import BuildError, put_tools_on_path, solution_notebook
 from autograder.checks import TOPICS
-from autograder.report import Graded
+from autograder.report import ExerciseResult, Graded, Report
 from autograder.sandbox.client import IsolationChoice, IsolationUnavailable
-from autograder.store import Store
+from autograder.store import Kept, Store
 from autograder.submission import UnreadableNotebook, read_file
 
 MARK = "gradus"  # in a notebook's metadata: what was graded, or who is at it
+
+
+class Mark(msgspec.Struct):
+    """What a finished notebook says of its grading."""
+
+    result: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] = ""  # its key in the store
+    score: float = -1
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] | None = None
 
 
 class NotRecorded(Exception):
@@ -150,7 +161,8 @@ class SubmissionExporter(NotebookExporter):
     def mark(self, graded: Graded) -> dict[str, Any]:
         """What a finished notebook says of its grading."""
         report = graded.report
-        return {"result": self.store.key(report.submission), "score": float(report.score)}
+        mark = Mark(self.store.key(report.submission), float(report.score), report.seed)
+        return msgspec.structs.asdict(mark)
 
     def _entry(self, student: str) -> Entry:
         folder = _folder(self._coursedir, "submitted", student)
@@ -369,12 +381,11 @@ class Recorder(Autograde):  # type: ignore[misc]
         try:
             with _errors_of(self.log):
                 self.exporter = self.exporter_class(parent=self, config=self.config)
-                self._before = _in_gradebook(self.coursedir)
         except NbGraderException as error:
             raise NotRecorded(str(error)) from None
         except StatementError as error:
-            why = str(error).splitlines()[0]
-            raise NotRecorded(f"{self.coursedir.db_url} can't be read: {why}") from None
+            raise _unreadable(self.coursedir, error) from None
+        self._before = self._in_gradebook()
 
     def store(self, seed: int, isolation: IsolationChoice) -> Store:
         """The course's results for this seed and isolation, which are then what is recorded."""
@@ -395,12 +406,63 @@ class Recorder(Autograde):  # type: ignore[misc]
 
         Raises NotRecorded where that time can't be read.
         """
-        submitted_at, score = self._before.get(student, (None, None))
-        mark = _mark(_folder(self.coursedir, "autograded", student), self._assignment.name) or {}
-        same = score is not None and math.isclose(score, mark.get("score", -1))
-        if same and self._handed_in_at(student) in (None, submitted_at):
-            return mark["result"], score
-        return "", score
+        before = self._before.get(student, Standing())
+        mark = self._mark(student)
+        same = before.score is not None and math.isclose(before.score, mark.score)
+        if same and self._handed_in_at(student) in (None, before.submitted_at):
+            return mark.result, before.score
+        return "", before.score
+
+    def seed(self, student: str) -> int | None:
+        """The seed that a student's recorded result is of; None where that is unknown."""
+        return self._mark(student).seed
+
+    def by_hand(self, student: str) -> list[str]:
+        """The exercises whose score a person gave, which stands whatever is recorded."""
+        return sorted(self._before.get(student, Standing()).by_hand)
+
+    def before(self, report: Report) -> tuple[Report | None, Kept | None]:
+        """The Report whose scores stand in the gradebook, for a newer one of the same student, and
+        the kept result that it is of; None where there are none.
+
+        Where that result is lost, or not what the gradebook holds, the exercises' scores are all
+        that the older Report tells: the rest of it is the newer one's.
+        """
+        standing = self._before.get(report.student, Standing()).scores
+        of = {exercise.name: f"check-{exercise.name}" for exercise in report.exercises}
+        scores = {name: standing[cell] for name, cell in of.items() if cell in standing}
+        if not scores:
+            return None, None
+        kept = self.exporter.store.get(self._mark(report.student).result)
+        if kept is not None and {e.name: e.score for e in kept.report.exercises} == scores:
+            kept.report.student = report.student  # another may have handed in the same notebook
+            return kept.report, kept
+        possible = {e.name: e.max_score for e in report.exercises if e.name in scores}
+        before = msgspec.structs.replace(
+            report,
+            exercises=[ExerciseResult(n, scores[n], of, []) for n, of in possible.items()],
+            score=sum(scores.values()),
+            max_score=report.max_score,
+        )
+        return before, None
+
+    def _mark(self, student: str) -> Mark:
+        found = _mark(_folder(self.coursedir, "autograded", student), self._assignment.name)
+        try:
+            return msgspec.convert(found, Mark)
+        except msgspec.ValidationError:  # of another's grading, or of none
+            return Mark()
+
+    def is_as_before(self) -> bool:
+        """Whether the gradebook still holds what it held when this began. Raises NotRecorded."""
+        return self._in_gradebook() == self._before
+
+    def _in_gradebook(self) -> dict[str, Standing]:
+        try:
+            with _errors_of(self.log):
+                return _in_gradebook(self.coursedir)
+        except StatementError as error:
+            raise _unreadable(self.coursedir, error) from None
 
     def _handed_in_at(self, student: str) -> datetime | None:
         path = _folder(self.coursedir, "submitted", student) / "timestamp.txt"
@@ -471,11 +533,30 @@ def _lock(folder: Path) -> IO[str]:
     return file
 
 
-def _in_gradebook(coursedir: CourseDirectory) -> dict[str, tuple[datetime | None, float | None]]:
-    """When each student's submission was handed in, and its score, as far as the autograder gave
-    it. Raises NotRecorded where the assignment has other notebooks."""
+def _unreadable(coursedir: CourseDirectory, error: StatementError) -> NotRecorded:
+    return NotRecorded(f"{coursedir.db_url} can't be read: {str(error).splitlines()[0]}")
+
+
+@dataclass
+class Standing:
+    """What the gradebook holds of a student: when the submission was handed in, the autograder's
+    scores by cell, and for which exercises a person gave one."""
+
+    submitted_at: datetime | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    by_hand: set[str] = field(default_factory=set)
+
+    @property
+    def score(self) -> float | None:
+        """The autograder's scores together; None where it gave none."""
+        return sum(self.scores.values()) if self.scores else None
+
+
+def _in_gradebook(coursedir: CourseDirectory) -> dict[str, Standing]:
+    """What stands there, by student. Raises NotRecorded where the assignment has other
+    notebooks."""
     name = coursedir.assignment_id
-    found: dict[str, tuple[datetime | None, float | None]] = {}
+    found: dict[str, Standing] = {}
     with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
         if others := [n.name for n in gradebook.find_assignment(name).notebooks if n.name != name]:
             raise NotRecorded(
@@ -484,15 +565,23 @@ def _in_gradebook(coursedir: CourseDirectory) -> dict[str, tuple[datetime | None
             )
         rows = (
             gradebook.db.query(
-                SubmittedAssignment.student_id, SubmittedAssignment.timestamp, GradeRow.auto_score
+                SubmittedAssignment.student_id,
+                SubmittedAssignment.timestamp,
+                BaseCell.name,
+                GradeRow.auto_score,
+                GradeRow.manual_score,
             )
             .join(SubmittedAssignment.notebooks)
             .join(SubmittedNotebook.grades)
+            .join(GradeRow.cell)
             .filter(SubmittedNotebook.notebook_id == gradebook.find_notebook(name, name).id)
         )
-        for student, time, score in rows:
-            before = found.get(student, (time, None))[1]
-            found[student] = time, before if score is None else (before or 0) + score
+        for student, time, cell, score, by_hand in rows:
+            standing = found.setdefault(student, Standing(time))
+            if score is not None:
+                standing.scores[cell] = score
+            if by_hand is not None:
+                standing.by_hand.add(cell.removeprefix("check-"))
     return found
 
 
