@@ -583,7 +583,7 @@ def regrade(
     with _tidy_exit():
         if yes and not record:
             _stop("--yes goes with --record")
-        if record and not yes and not sys.stdin.isatty():
+        if record and not yes and not _in_terminal():
             _stop("--record asks in a terminal: look first without it, then say --record --yes")
         known = _assignment(assignment)
         entries = _entries(known, paths or [Path("submitted")])
@@ -678,11 +678,17 @@ def _what_changed(changes: Mapping[str, int], assignment: Assignment) -> Iterato
         for item in assignment.checks
     }
     modules = {name.partition(":")[0] for name in exercises}
+    told = {name.partition(":")[0] for name in changes if ": " in name}
     for what, students in changes.items():
-        yield f"changed since: {what} ({_of(students)})"
+        if what not in told:  # a module, of which the parts are named
+            yield f"changed since: {what} ({_of(students)})"
     touched = dict.fromkeys(exercises[what] for what in changes if what in exercises)
     if touched and changes.keys() <= exercises.keys() | modules:
-        yield f"changed were only checks of {', '.join(touched)}"
+        yield f"so only checks of {', '.join(touched)} changed"
+
+
+def _in_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _agreed(results: int) -> bool:

@@ -1,6 +1,7 @@
 """`gradus grade --record`: what is recorded, when it is passed over, and that nothing is lost."""
 
 import fcntl
+import gc
 import hashlib
 import json
 import logging
@@ -24,14 +25,16 @@ from nbgrader.apps.baseapp import NbGrader
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import chdir
+from typer.testing import CliRunner
 
 from autograder import batch
 from autograder.adapters.nbgrader import NotRecorded, Recorder, SubmissionExporter, register
 from autograder.assignment import Assignment
-from autograder.batch import Entry, Grader, find_submissions, grade_all
+from autograder.batch import Entry, Grader, digest, find_submissions, grade_all
 from autograder.build import BuildError, solution_notebook
+from autograder.cli import app
 from autograder.misconceptions.convolution import MUTANTS
-from autograder.report import Fault, Graded
+from autograder.report import Fault, Graded, Report
 from autograder.sandbox.client import IsolationUnavailable
 from autograder.store import Store, _code
 
@@ -607,3 +610,245 @@ def test_a_run_killed_at_a_random_moment_goes_on_and_loses_nothing(
         shutil.rmtree(course / ".gradus")
     kill_and_restart(course, draw.uniform(2.0, 14.0) if grading else draw.uniform(2.5, 5.0))
     assert (gradebook_of(course), recorded_files(course)) == undisturbed
+
+
+# gradus regrade: what was recorded under older checks.
+
+
+@pytest.fixture
+def recorded_before(course, results, convolution, monkeypatch) -> Callable[..., None]:
+    """Records results as other code gave them: students' of today, or those that are given."""
+
+    def record(*students: str, code: str = "older", seed: int = 0, **reports: Report) -> None:
+        gc.collect()  # a Recorder that is no more still has its lock
+        parts = dict.fromkeys([CHECKS, f"{CHECKS}: agrees_with_conv2d"], code)
+        older = {**_code(NAME), **(parts if code else {})}
+        graded = {name: results[name] for name in students}
+        graded |= {name: Graded(report) for name, report in reports.items()}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("autograder.store._code", lambda name: older)
+            recorder = Recorder(convolution)
+            store = recorder.store(seed, "auto")
+            for name, each in graded.items():
+                each = Graded(msgspec.structs.replace(each.report, student=name, seed=seed))
+                store.put(store.key(each.report.submission), each)
+                recorder.record(each)
+
+    monkeypatch.chdir(course)
+    return record
+
+
+CHECKS = "autograder.checks.hidden.convolution"
+
+
+@pytest.fixture
+def too_strict(results) -> Report:
+    """ada's Report as a check gave it that rejected her right answer."""
+    report = msgspec.convert(msgspec.to_builtins(results["ada"].report), Report)
+    exercise = next(each for each in report.exercises if each.name == "conv2d")
+    check = next(each for each in exercise.checks if each.name == "agrees_with_conv2d")
+    check.passed, check.message = False, "It came back in another order.\nMore."
+    for scored in (exercise, report):
+        scored.score -= check.points
+    return report
+
+
+@pytest.fixture
+def regrade(results, monkeypatch, course):
+    """`gradus regrade` in the course, where grading gives today's results; who was graded."""
+
+    def grade(self: Grader, entry: Entry) -> Graded:
+        run.graded.append(entry.student)
+        if entry.student in run.interrupts:
+            raise KeyboardInterrupt
+        report = msgspec.structs.replace(
+            results[entry.student].report, submission=digest(entry), seed=self._grading.seed
+        )
+        if entry.student in run.fails:
+            fault = Fault("crash", "", "Not now.")
+            report = msgspec.structs.replace(report, isolation={}, faults=[fault])
+        return Graded(report)
+
+    def run(*words: str, answer: str | None = None):
+        gc.collect()
+        run.graded.clear()
+        monkeypatch.setattr("autograder.cli._in_terminal", lambda: answer is not None)
+        done = CliRunner().invoke(app, ["regrade", NAME, *words], input=answer)
+        done.exc_info = None  # its frames hold the lock
+        return done
+
+    run.graded, run.fails, run.interrupts = [], (), ()
+    monkeypatch.setattr(Grader, "grade", grade)
+    shutil.rmtree(course / ".gradus")  # what is graded is found nowhere
+    return run
+
+
+def test_only_what_other_checks_graded_is_graded_again_and_shown_and_nothing_is_recorded(
+    recorded_before, regrade, course, too_strict
+):
+    recorded_before("dan", code="")
+    recorded_before("cem", ada=too_strict)
+    before = gradebook_of(course), recorded_files(course)
+    done = regrade()
+    assert done.exit_code == 0, done.output
+    assert regrade.graded == ["ada", "cem"]
+    low = too_strict.score
+    assert f"ada: {low:g}/100 -> 100/100 (+{100 - low:g})" in done.stdout
+    assert "conv2d: agrees_with_conv2d passes now" in done.stdout
+    assert "before: It came back in another order." in done.stdout
+    assert "2 students: 1 rose, 0 fell" in done.stdout
+    assert "cem" not in done.stdout
+    assert "1 recorded results are today's; 2 are not" in done.stderr
+    assert "never recorded, which gradus grade --record does: ben, eve" in done.stderr
+    assert f"changed since: {CHECKS}: agrees_with_conv2d (2 students)" in done.stderr
+    assert "so only checks of conv2d changed" in done.stderr
+    assert "nothing was recorded; --record does that" in done.stderr
+    assert (gradebook_of(course), recorded_files(course)) == before
+
+
+def test_a_regrade_is_recorded_once_the_instructor_agrees_and_not_before(
+    recorded_before, regrade, course, too_strict
+):
+    recorded_before("cem", ada=too_strict)
+    before = gradebook_of(course), recorded_files(course)
+    for answer, status in [("n\n", 0), ("", 130)]:
+        refused = regrade("--record", answer=answer)
+        assert refused.exit_code == status
+        assert "Record 2 results in the gradebook?" in refused.stderr
+        assert (gradebook_of(course), recorded_files(course)) == before
+    agreed = regrade("--record", answer="y\n")
+    assert agreed.exit_code == 0, agreed.output
+    assert regrade.graded == []  # it was graded the first time
+    assert f"ada: {too_strict.score:g} -> 100 in the gradebook" in agreed.stderr
+    assert "2 recorded in the gradebook" in agreed.stderr
+    assert scores(course) == {"ada": 100, "cem": 97}
+    again = regrade("--record", "--yes")
+    assert "2 recorded results are today's; 0 are not" in again.stderr
+    assert (again.exit_code, again.stdout) == (0, "")
+
+
+def test_without_a_terminal_a_regrade_is_recorded_with_yes_alone(
+    recorded_before, regrade, course, too_strict
+):
+    recorded_before(ada=too_strict)
+    refused = regrade("--record")
+    assert (refused.exit_code, refused.stdout, regrade.graded) == (2, "", [])
+    assert "say --record --yes" in refused.stderr
+    assert scores(course)["ada"] == too_strict.score
+    assert regrade("--yes").exit_code == 2
+    assert regrade("--record", "--yes").exit_code == 0
+    assert scores(course)["ada"] == 100
+
+
+def test_a_regrade_compares_with_the_gradebook_where_the_older_result_is_lost_or_another(
+    recorded_before, regrade, course, too_strict
+):
+    recorded_before("cem", ada=too_strict)
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        gradebook.find_grade("check-conv2d", NAME, NAME, "cem").auto_score = 1  # an older backup
+        gradebook.db.commit()
+    done = regrade()
+    assert "cem: 81/100 -> 97/100 (+16)" in done.stdout
+    assert "conv2d: 1/20 -> 17/20; by which checks is not known" in done.stdout
+    assert "ada: its older result is lost" not in done.stderr
+    shutil.rmtree(course / ".gradus")
+    done = regrade()
+    assert f"ada: {too_strict.score:g}/100 -> 100/100" in done.stdout
+    assert "cem: 81/100 -> 97/100 (+16)" in done.stdout
+    assert "ada: its older result is lost, but for its scores" in done.stderr
+
+
+def test_what_changed_after_it_was_shown_is_not_recorded(
+    recorded_before, regrade, course, convolution, too_strict, monkeypatch
+):
+    def hands_in_again(results: int) -> bool:
+        hand_in(course, "ada", convolution.release_path.read_bytes())
+        return True
+
+    def records_too(results: int) -> bool:
+        with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+            gradebook.find_grade("check-quiz", NAME, NAME, "ada").auto_score = 2
+            gradebook.db.commit()
+        return True
+
+    recorded_before("cem", ada=too_strict)
+    monkeypatch.setattr("autograder.cli._agreed", hands_in_again)
+    done = regrade("--record", answer="")
+    assert done.exit_code == 2
+    assert "ada: changed since it was shown" in done.stderr
+    assert "1 recorded in the gradebook" in done.stderr
+    assert scores(course) == {"ada": too_strict.score, "cem": 97}
+    monkeypatch.setattr("autograder.cli._agreed", records_too)
+    done = regrade("--record", answer="")
+    assert done.exit_code == 2
+    assert "the gradebook has changed meanwhile" in done.stderr
+    assert scores(course)["ada"] == too_strict.score - 4
+
+
+def test_what_could_not_be_graded_again_keeps_its_score_and_a_score_by_hand_stands(
+    recorded_before, regrade, course, too_strict
+):
+    recorded_before("cem", ada=too_strict)
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "gradus") as gradebook:
+        gradebook.find_grade("check-conv2d", NAME, NAME, "ada").manual_score = 19
+        gradebook.db.commit()
+    regrade.fails = ("cem",)
+    done = regrade("--record", "--yes")
+    assert done.exit_code == 1
+    assert "cem: failed; the gradebook keeps 97" in done.stderr
+    assert "cem" not in done.stdout
+    assert "ada: scored by hand, which stands: conv2d" in done.stderr
+    assert "1 recorded in the gradebook" in done.stderr
+    assert scores(course) == {"ada": 99, "cem": 97}
+
+
+def test_an_interrupted_regrade_records_nothing(recorded_before, regrade, course, too_strict):
+    recorded_before("cem", ada=too_strict)
+    regrade.interrupts = ("cem",)
+    done = regrade("--record", "--yes")
+    assert done.exit_code == 130
+    assert "1 of 2 are graded; nothing was recorded" in done.stderr
+    assert scores(course)["ada"] == too_strict.score
+
+
+def test_a_regrade_takes_the_seed_that_was_recorded_with(recorded_before, regrade):
+    recorded_before("cem", seed=7)
+    done = regrade()
+    assert "seed" not in done.stdout
+    assert "1 student: 0 rose, 0 fell" in done.stdout
+    recorded_before("ada")
+    done = regrade()
+    assert done.exit_code == 2
+    assert "several seeds" in done.stderr
+    assert "seed: 0 -> 7 (1 student)" in regrade("--seed", "7", "submitted/ada").stdout
+
+
+def test_a_corrected_check_in_the_code_moves_whom_it_wronged_and_nobody_else(
+    recorded_before, course, tmp_path
+):
+    """With nothing replaced: in a copy of the code, the check for gradients asks for none."""
+    recorded_before("ada", "cem", code="")
+    gc.collect()
+    before = gradebook_of(course)
+    copy = tmp_path / "copy"
+    for folder in ("autograder", "lib", "assignments"):
+        shutil.copytree(ROOT / folder, copy / folder)
+    path = copy / "autograder" / "checks" / "hidden" / "convolution.py"
+    line = "    expect_gradients(student.conv2d, call, expected)\n"
+    source = path.read_text()
+    assert source.count(line) == 1
+    values = "    expect_close(student.conv2d(*call[0], **call[1]), expected[0])\n"
+    path.write_text(source.replace(line, values))
+    done = subprocess.run(
+        [sys.executable, "-c", "from autograder.cli import main; main()", "regrade", NAME],
+        cwd=course,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "lib")])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cem: 97/100 -> 100/100 (+3)" in done.stdout
+    assert "conv2d: conv2d_has_the_right_gradients passes now (3)" in done.stdout
+    assert "2 students: 1 rose, 0 fell" in done.stdout
+    assert "so only checks of conv2d changed" in done.stderr
+    assert gradebook_of(course) == before
