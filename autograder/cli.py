@@ -688,7 +688,7 @@ def _what_changed(changes: Mapping[str, int], assignment: Assignment) -> Iterato
 
 
 def _in_terminal() -> bool:
-    return sys.stdin.isatty()
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _agreed(results: int) -> bool:

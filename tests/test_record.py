@@ -1,4 +1,5 @@
-"""`gradus grade --record`: what is recorded, when it is passed over, and that nothing is lost."""
+"""`gradus grade --record` and `gradus regrade`: what is recorded, when it is passed over, what is
+shown before, and that nothing is lost."""
 
 import fcntl
 import gc
@@ -674,7 +675,7 @@ def regrade(results, monkeypatch, course):
         run.graded.clear()
         monkeypatch.setattr("autograder.cli._in_terminal", lambda: answer is not None)
         done = CliRunner().invoke(app, ["regrade", NAME, *words], input=answer)
-        done.exc_info = None  # its frames hold the lock
+        done.exception = done.exc_info = None  # their frames hold the lock
         return done
 
     run.graded, run.fails, run.interrupts = [], (), ()
