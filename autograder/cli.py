@@ -695,7 +695,7 @@ def _agreed(results: int) -> bool:
     try:
         return typer.confirm(f"Record {_of(results, 'result')} in the gradebook?", err=True)
     except typer.Abort:  # Ctrl-C, or the end of the input
-        raise KeyboardInterrupt from None
+        _stop("interrupted: nothing was recorded", 130)
 
 
 def _print_comparison(comparison: Comparison, out: Console) -> None:

@@ -759,6 +759,20 @@ def test_a_regrade_compares_with_the_gradebook_where_the_older_result_is_lost_or
     assert "ada: its older result is lost, but for its scores" in done.stderr
 
 
+def test_a_graded_notebook_that_says_nonsense_of_its_grading_is_not_believed(
+    recorded_before, regrade, course
+):
+    recorded_before("cem", code="")
+    path = course / "autograded" / "cem" / NAME / FILE
+    content = json.loads(path.read_bytes())
+    content["metadata"]["gradus"] = {"result": "../../elsewhere", "score": "97", "seed": -1}
+    path.write_text(json.dumps(content))
+    done = regrade()
+    assert (done.exit_code, regrade.graded) == (0, ["cem"])
+    assert "1 student: 0 rose, 0 fell" in done.stdout
+    assert "cem: its older result is lost" in done.stderr
+
+
 def test_what_changed_after_it_was_shown_is_not_recorded(
     recorded_before, regrade, course, convolution, too_strict, monkeypatch
 ):
