@@ -762,7 +762,7 @@ def test_a_regrade_compares_with_the_gradebook_where_the_older_result_is_lost_or
 def test_a_graded_notebook_that_says_nonsense_of_its_grading_is_not_believed(
     recorded_before, regrade, course
 ):
-    recorded_before("cem", code="")
+    recorded_before("cem")
     path = course / "autograded" / "cem" / NAME / FILE
     content = json.loads(path.read_bytes())
     content["metadata"]["gradus"] = {"result": "../../elsewhere", "score": "97", "seed": -1}
