@@ -6,6 +6,7 @@ import hashlib
 import re
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +124,7 @@ class Session:
         self._faults = faults
         self._worker: Worker | None = None
         self._skipped: set[int] = set()
+        self._doubted: set[int] = set()
         self._losses = 0
         self._kept = 0  # bytes of outputs
         self._deadline = time.monotonic() + sandbox.limits.submission_seconds
@@ -175,8 +177,11 @@ class Session:
                 self._worker.end_leftovers()
                 return
             self.restart()
-            self._losses += 1
             cell, error = lost
+            if error.kind == "crash" and cell.index not in self._doubted:
+                self._doubted.add(cell.index)  # what it did itself, it does again
+                continue
+            self._losses += 1
             self._skipped.add(cell.index)
             self._faults.append(Fault(error.kind, cell.name, f"The {_called(cell)} {error}."))
 
@@ -273,8 +278,9 @@ def _grade_exercise(
     names: Sequence[str] = (),
 ) -> tuple[list[CheckResult], str]:
     """Runs an exercise's checks in a fork of its own, and in a fresh one after each that was
-    lost. Where the solution uses what the exercise forbids, none of them counts. Returns also the
-    hint of the misconception that answers alike, if one does."""
+    lost; one whose process has ended a second time, since the machine may have ended it. Where the
+    solution uses what the exercise forbids, none of them counts. Returns also the hint of the
+    misconception that answers alike, if one does."""
     error = session.cell_error(exercise.name)
     if exercise.name not in session.submission.found:
         error = f"No cell defines {exercise.name}."
@@ -282,9 +288,11 @@ def _grade_exercise(
     verdicts: list[Verdict] = []
     channel: ExerciseChannel | None = None
     lost = 0
+    waiting = deque(checks)
+    doubted: Prepared | None = None
     try:
-        for item in checks:
-            verdict = Verdict()
+        while waiting:
+            item, verdict = waiting[0], Verdict()
             try:
                 if lost >= 2:
                     raise Lost("timeout", "Not run: two checks before it did not come to an end.")
@@ -299,14 +307,18 @@ def _grade_exercise(
             if channel is not None:
                 forbidden |= set(filter(OPERATION.fullmatch, channel.forbidden))
             if isinstance(verdict.failure, Lost):
+                if channel is not None:
+                    channel.close()
+                    channel = None
+                if verdict.failure.kind == "crash" and doubted is not item:
+                    doubted = item
+                    continue
                 if lost < 2:
                     where = f"{exercise.name}: {item.check.name}"
                     faults.append(Fault(verdict.failure.kind, where, str(verdict.failure)))
                 lost += 1
-                if channel is not None:
-                    channel.close()
-                    channel = None
             verdicts.append(verdict)
+            waiting.popleft()
     finally:
         if channel is not None:
             channel.close()
