@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import torch
@@ -28,6 +29,7 @@ from autograder.grade import grade_with_outputs, open_sandbox
 from autograder.report import ExerciseResult, Fault, Graded, Report
 from autograder.sandbox import isolation as system
 from autograder.sandbox.client import IsolationChoice, IsolationUnavailable, Sandbox
+from autograder.sandbox.parent import IsolationName
 from autograder.store import Store
 from autograder.submission import UnreadableNotebook, read_file
 
@@ -227,6 +229,7 @@ class Grading:
     seed: int = 0
     isolation: IsolationChoice = "auto"
     keep_outputs: bool = False
+    isolated: bool = False  # the isolation was had before, for the same submissions
 
 
 class Grader:
@@ -257,14 +260,18 @@ class Grader:
     def grade(self, entry: Entry) -> Graded:
         """The Report of an entry that has a notebook, whatever happens.
 
-        Raises IsolationUnavailable.
+        Raises IsolationUnavailable where no sandbox was to be had yet.
         """
         assert entry.notebook is not None
         graded = None
         for attempt in (1, 2):
-            if self._sandbox is None:
-                self._sandbox = self._stack.enter_context(open_sandbox(self._grading.isolation))
             try:
+                if self._sandbox is None:
+                    opened = open_sandbox(self._grading.isolation)
+                    self._sandbox = self._stack.enter_context(opened)
+                    # From now on no weaker one will do, whatever happens to this one.
+                    isolation = self._sandbox.isolation
+                    self._grading = replace(self._grading, isolation=isolation, isolated=True)
                 graded = grade_with_outputs(
                     entry.notebook,
                     self._assignment,
@@ -277,6 +284,8 @@ class Grader:
                 msgspec.json.encode(graded)  # what can't be written is none
                 break
             except Exception as error:
+                if isinstance(error, IsolationUnavailable) and not self._grading.isolated:
+                    raise
                 # Ours, not the submission's: perhaps a fresh sandbox helps.
                 self.close()
                 if attempt == 2:
@@ -427,7 +436,13 @@ def _grade_in_processes(
                     yield index, Graded(report)
                     continue
                 if isinstance(answer, IsolationUnavailable):
-                    raise answer
+                    if not grading.isolated:
+                        raise answer
+                    report = _not_graded(entries[index], assignment, grading.seed, str(answer))
+                    answer = Graded(report)
+                if answer.report.status == "graded":  # what it had, later ones must have
+                    name = cast("IsolationName", answer.report.isolation["name"])
+                    grading = replace(grading, isolation=name, isolated=True)
                 _hand_out(helper, entries, waiting, begun)
                 yield index, answer
 
@@ -452,13 +467,19 @@ def _help(pipe: Connection, grading: Grading, folder: str) -> None:
     if sys.platform == "linux":
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGTERM)
     tempfile.tempdir = folder
-    with (
-        contextlib.suppress(EOFError, OSError),
-        Grader(Assignment(grading.assignment), grading) as grader,
-    ):
-        while True:
-            entry: Entry = pipe.recv()
-            try:
-                pipe.send(grader.grade(entry))
-            except IsolationUnavailable as error:
-                pipe.send(error)
+    try:
+        with (
+            contextlib.suppress(EOFError, OSError),
+            Grader(Assignment(grading.assignment), grading) as grader,
+        ):
+            while True:
+                entry: Entry = pipe.recv()
+                try:
+                    pipe.send(grader.grade(entry))
+                except IsolationUnavailable as error:
+                    pipe.send(error)
+    finally:
+        started_us = multiprocessing.parent_process()
+        if started_us is not None and not started_us.is_alive():
+            with contextlib.suppress(OSError):  # the last of us removes it
+                os.rmdir(folder)

@@ -47,6 +47,7 @@ SYSTEM_PATHS = (
     *("/etc/ld.so.cache", "/etc/alternatives", "/usr/share/zoneinfo"),
 )
 START_SECONDS = 120.0
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL, 256 - signal.SIGKILL)  # also from within
 PATIENCE = 8  # times its seconds a process may have at most, however busy the machine is
 SLICE = 0.1  # seconds after which the kernel has surely counted a wait
 
@@ -77,7 +78,8 @@ class Sandbox:
 
     `published` is the folder with the code that workers may import. Raises IsolationUnavailable
     where the isolation can't be had; with "auto" the strongest that can be had is chosen.
-    `forbids` are patterns of operations that exercises will block, to be looked up ahead.
+    `forbids` are patterns of operations that exercises will block, to be looked up ahead. Raises
+    OSError where the machine ends the warm parent, or has no room for it.
     """
 
     def __init__(
@@ -99,12 +101,16 @@ class Sandbox:
         self.versions: dict[str, str] = {}
         names = STRONGEST_FIRST if isolation == "auto" else (isolation,)
         reasons = []
-        for name in names:
-            try:
-                self._start(name)
-                return
-            except IsolationUnavailable as error:
-                reasons.append(f"{name}: {error}")
+        try:
+            for name in names:
+                try:
+                    self._start(name)
+                    return
+                except IsolationUnavailable as error:
+                    reasons.append(f"{name}: {error}")
+        except BaseException:
+            self.close()
+            raise
         self.close()
         raise IsolationUnavailable(
             "this machine can't isolate submissions ("
@@ -195,6 +201,9 @@ class Sandbox:
         except FileNotFoundError:
             ours.close()
             raise IsolationUnavailable(f"{command[0]} is not installed") from None
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()
         ours.settimeout(START_SECONDS)
@@ -203,6 +212,11 @@ class Sandbox:
         with contextlib.suppress(OSError):
             message = ours.recv(2**20)
         if not message:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+            if self._process.returncode in KILLED:  # which says nothing of the isolation
+                self._stop()
+                raise ChildProcessError("the warm parent was killed while it started")
             reason = log.read_text(errors="replace").strip().splitlines()
             self._stop()
             raise IsolationUnavailable(reason[-1] if reason else "the warm parent did not start")
@@ -255,6 +269,8 @@ class Worker:
         self._channel.close()
         self._guard.close()
         if self._handle >= 0:
+            with contextlib.suppress(OSError):  # where the guard is there, it ends all of them
+                self._signal(signal.SIGKILL)
             os.close(self._handle)
             self._handle = -1
 
