@@ -75,7 +75,9 @@ class Format(StrEnum):
 
 def main() -> None:
     """The entry point."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGHUP):  # end like Ctrl-C
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a student's name is no error
