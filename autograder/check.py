@@ -262,13 +262,19 @@ def _case(item: Check, arguments: dict[str, Any]) -> Case:
 
 
 def run_case(item: Check, case: Case, channel: Channel) -> tuple[Exception | None, Calls]:
-    """Runs a check once; returns how it failed, None where it held, and what was asked."""
+    """Runs a check once; returns how it failed, None where it held, and what was asked.
+
+    Raises MemoryError, or torch's RuntimeError, where there is no memory for the check itself.
+    """
     student = Subject(channel)
     try:
         item.function(student, **case.arguments)
     except (Failure, StudentError, SubjectLost) as failure:
         return failure, student._log
     except Exception as error:  # a check that trusted what came back
+        torch_has_none = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        if isinstance(error, MemoryError) or torch_has_none:
+            raise  # this process has none left, which says nothing of what came back
         message = f"what came back can't be used ({type(error).__name__}: {error})"
         return Failure(message), student._log
     return None, student._log

@@ -274,7 +274,7 @@ class Codec:
             check_size(frame)
         try:
             return self._decoder.decode(frame)
-        except ProtocolError:
+        except (ProtocolError, MemoryError):  # the latter is ours: the frame's size is bounded
             raise
         except Exception as error:  # a hostile frame may break the decoder in any way
             raise ProtocolError(f"a malformed answer: {str(error)[:200]}") from None
