@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -464,22 +465,22 @@ def _help(pipe: Connection, grading: Grading, folder: str) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    tempfile.tempdir = folder
+    started_us = multiprocessing.parent_process()
+    assert started_us is not None
     if sys.platform == "linux":
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGTERM)
-    tempfile.tempdir = folder
     try:
         with (
             contextlib.suppress(EOFError, OSError),
             Grader(Assignment(grading.assignment), grading) as grader,
         ):
-            while True:
+            while started_us.is_alive():  # it may have ended before its end could be told us
                 entry: Entry = pipe.recv()
                 try:
                     pipe.send(grader.grade(entry))
                 except IsolationUnavailable as error:
                     pipe.send(error)
     finally:
-        started_us = multiprocessing.parent_process()
-        if started_us is not None and not started_us.is_alive():
-            with contextlib.suppress(OSError):  # the last of us removes it
-                os.rmdir(folder)
+        if not started_us.is_alive():
+            shutil.rmtree(folder, ignore_errors=True)
