@@ -503,6 +503,21 @@ def test_a_clock_that_jumps_makes_no_living_process_a_dead_one(monkeypatch):
     assert not _lives(us + "1")
 
 
+def test_a_gradus_that_is_killed_leaves_no_process_and_no_folder(kinds, tmp_path, scratch):
+    for student in ("ada", "ben"):
+        folder = tmp_path / "submitted" / student / NAME
+        folder.mkdir(parents=True)
+        (folder / f"{NAME}.ipynb").write_bytes(kinds[0])
+    with nothing_left(scratch):
+        process = subprocess.Popen(
+            gradus(tmp_path, "--jobs", "2"), env=environment(), stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and not list(scratch.glob("gradus-batch-*")):
+            time.sleep(0.05)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
 # --- Graders that are struck while they grade ----------------------------------------------------
 
 
