@@ -208,8 +208,8 @@ class Storm:
     """Inflicts a fault on each submission that a grading process is handed, at a random moment:
     not two, since what happens twice in the same place is taken for the submission's own doing."""
 
-    def __init__(self, draw: random.Random, machine: Machine, isolation: str) -> None:
-        self._draw, self._machine, self._isolation = draw, machine, isolation
+    def __init__(self, draw: random.Random, machine: Machine, levels: list[str]) -> None:
+        self._draw, self._machine, self._levels = draw, machine, levels
         self._in_hand: dict[int, object] = {}
         self._threads: list[threading.Thread] = []
         self.struck: list[tuple[str, int]] = []  # the faults that happened, and on whose grading
@@ -253,7 +253,7 @@ class Storm:
             return True
         if kind == "memory":
             return starved(pid, 2 * part)
-        levels = zip(LEVELS[self._isolation], generations(pid), strict=False)
+        levels = zip(self._levels, generations(pid), strict=False)
         victims = [process for level, found in levels if level == kind for process in found]
         return bool(victims) and killed(victims[int(part * len(victims))])
 
@@ -326,6 +326,13 @@ def keep(request) -> Iterator[dict[str, Counter[str]]]:
 SIZES = [pytest.param(0, 16), *(pytest.param(n, 130, marks=pytest.mark.slow) for n in range(1, 13))]
 
 
+@pytest.fixture
+def levels(sandbox) -> list[str]:
+    if sandbox.isolation not in LEVELS:
+        pytest.skip(f"the processes of {sandbox.isolation} are not told apart here")
+    return LEVELS[sandbox.isolation]
+
+
 @pytest.fixture(scope="module")
 def kinds(convolution) -> list[bytes]:
     """Notebooks that grading treats differently; the first are the most frequent in a class."""
@@ -383,7 +390,7 @@ PLACES = [
 
 @pytest.mark.parametrize(("victim", "place"), PLACES)
 def test_a_process_that_the_machine_ends_costs_no_point(
-    victim, place, convolution, kinds, undisturbed, sandbox, monkeypatch
+    victim, place, convolution, kinds, undisturbed, sandbox, levels, monkeypatch
 ):
     calls = Counter()
 
@@ -391,8 +398,8 @@ def test_a_process_that_the_machine_ends_costs_no_point(
         def killing(self, *arguments):
             calls["all"] += 1
             if calls["all"] == 3:
-                levels = zip(LEVELS[sandbox.isolation][1:], generations(parent), strict=False)
-                (pid,) = [found[-1] for level, found in levels if level == victim][-1:]
+                under = zip(levels[1:], generations(parent), strict=False)
+                (pid,) = [found[-1] for level, found in under if level == victim][-1:]
                 calls["killed"] += killed(pid)
             return method(self, *arguments)
 
@@ -524,13 +531,13 @@ def test_a_gradus_that_is_killed_leaves_no_process_and_no_folder(kinds, tmp_path
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("number", "size"), SIZES)
 def test_a_class_whose_graders_are_struck_gets_the_results_of_an_undisturbed_one(
-    number, size, kinds, undisturbed, convolution, sandbox, machine, scratch, tmp_path,
+    number, size, kinds, undisturbed, convolution, sandbox, levels, machine, scratch, tmp_path,
     monkeypatch, keep,
 ):  # fmt: skip
     draw = random.Random(number)
     of = [draw.choices(range(len(kinds)), [6, 4, 2, 1, 1])[0] for _ in range(size)]
     entries = [Entry(f"student-{i}", variant(kinds[kind], i)) for i, kind in enumerate(of)]
-    storm = Storm(draw, machine, sandbox.isolation)
+    storm = Storm(draw, machine, levels)
     hand_out = batch._hand_out
 
     def handed_out(helper, *arguments):
