@@ -323,7 +323,7 @@ def keep(request) -> Iterator[dict[str, Counter[str]]]:
     request.config.cache.set(f"{TABLE}/{request.node.name}", rows)
 
 
-SIZES = [pytest.param(0, 16), *(pytest.param(n, 130, marks=pytest.mark.slow) for n in range(1, 13))]
+SIZES = [pytest.param(0, 16), *(pytest.param(n, 60, marks=pytest.mark.slow) for n in range(1, 21))]
 
 
 @pytest.fixture
