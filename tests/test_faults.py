@@ -755,7 +755,14 @@ def table(folder: Path) -> list[str]:
             sums.setdefault(kind, Counter()).update(row)
             sums.setdefault("total", Counter()).update(row)
     columns = ("injected", "later", "lost", "doubled")
-    rows = [[kind, *(str(row[each]) for each in columns)] for kind, row in sorted(sums.items())]
+
+    def last(item: tuple[str, Counter[str]]) -> tuple[bool, str]:
+        return item[0] == "total", item[0]
+
+    rows = [
+        [kind, *(f"{row[each]:d}" for each in columns)]
+        for kind, row in sorted(sums.items(), key=last)
+    ]
     head = ["fault", *columns]
     return [f"| {' | '.join(row)} |" for row in [head, ["---", *4 * ["--:"]], *rows]]
 
