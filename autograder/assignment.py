@@ -16,11 +16,12 @@ from typing import Any
 import nbformat
 
 from autograder.calibration import Measurement
-from autograder.check import Case, Check, Exercise, checks_in, draw, requests_of
+from autograder.check import Case, Check, Exercise, checks_in, draw, exchanges_of
 from autograder.checks import TOPICS
 from autograder.misconceptions import Mutant
 from autograder.recognition import Recognition
 from autograder.report import Visibility
+from autograder.subject import Exchanges
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,12 +40,12 @@ class GradedCheck:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A check with its drawn cases and what a right solution is asked for them."""
+    """A check with its drawn cases, and what the reference is asked for them and answers."""
 
     check: Check
     visibility: Visibility
     cases: list[Case]
-    requests: list[bytes]
+    exchanges: list[Exchanges]
 
 
 class Assignment:
@@ -103,9 +104,9 @@ class Assignment:
             prepared: dict[str, list[Prepared]] = {item.name: [] for item in self.exercises}
             for item in self.checks:
                 cases = draw(item.check, seed)
-                requests = requests_of(item.check, cases, self.reference)
+                exchanges = exchanges_of(item.check, cases, self.reference)
                 prepared[item.check.exercise].append(
-                    Prepared(item.check, item.visibility, cases, requests)
+                    Prepared(item.check, item.visibility, cases, exchanges)
                 )
             self._prepared = {seed: prepared}
             self.recognition = Recognition(self.mutants, self._namespace)

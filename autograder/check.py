@@ -26,6 +26,7 @@ from autograder.show import show, show_call
 from autograder.subject import (
     Answer,
     Channel,
+    Exchanges,
     LocalChannel,
     Opaque,
     Request,
@@ -199,16 +200,21 @@ def judge(
     channel: Channel,
     seed: int,
     verdict: Verdict | None = None,
+    known: Callable[[int], bool] | None = None,
 ) -> Verdict:
     """Runs a check's cases against a channel until one fails; shrinks that one.
 
-    SubjectLost ends the check too: it becomes the verdict's failure. What is found out stands in
-    `verdict` as soon as it is known, for callers that may be interrupted.
+    `known` may tell of a case, by its number, that it is answered as one that passed: of the same
+    answers, a check says the same. SubjectLost ends the check too: it becomes the verdict's
+    failure. What is found out stands in `verdict` as soon as it is known, for callers that may be
+    interrupted.
     """
     started = time.perf_counter()
     verdict = Verdict() if verdict is None else verdict
     for index, case in enumerate(cases):
         verdict.cases += 1
+        if known is not None and known(index):
+            continue
         failure, calls = run_case(item, case, channel)
         if failure is None:
             continue
@@ -227,27 +233,25 @@ def judge(
     return verdict
 
 
-def requests_of(item: Check, cases: Sequence[Case], reference: Mapping[str, Any]) -> list[bytes]:
-    """What a check may ask of a right solution ahead, in order, encoded; proves that the reference
-    passes.
+def exchanges_of(
+    item: Check, cases: Sequence[Case], reference: Mapping[str, Any]
+) -> list[Exchanges]:
+    """For each case what a check may ask of a right solution ahead, in order, with the reference's
+    answers; proves that the reference passes.
 
     Raises AssertionError where the reference fails: then the check or the reference is wrong.
     """
-
-    class Recorder(LocalChannel):
-        def ask(self, request: bytes) -> Answer:
-            asked.append(request)
-            return super().ask(request)
-
-    asked: list[bytes] = []
+    exchanges: list[Exchanges] = []
     for case in cases:
-        failure, calls = run_case(item, case, Recorder(reference))
+        channel = LocalChannel(reference)
+        failure, calls = run_case(item, case, channel)
+        exchanges.append(channel.exchanges)
         if failure is not None:
             raise AssertionError(
                 f"the reference fails check {item.name} of {item.exercise}: {failure}\n"
                 + "\n".join(show_call(request) for request, _ in calls)
             )
-    return asked if item.ahead else []
+    return exchanges if item.ahead else []
 
 
 def is_blank(failure: Exception) -> bool:

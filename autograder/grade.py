@@ -43,7 +43,8 @@ def open_sandbox(
         Path(folder).chmod(0o755)  # workers may be another user
         publish.write_for_workers(Path(folder))
         patterns = {e.forbids for name in TOPICS for e in exercises_of(name) if e.forbids}
-        with Sandbox(Path(folder), isolation, limits, sorted(patterns)) as sandbox:
+        imports = ["autograder.notebook", "gradus.training"]  # as lessons do
+        with Sandbox(Path(folder), isolation, limits, sorted(patterns), imports) as sandbox:
             yield sandbox
 
 
@@ -300,8 +301,9 @@ def _grade_exercise(
                     channel = session.exercise(exercise.forbids)
                     if stand_in:
                         channel.stand_in(stand_in, names)
-                channel.expect(item.requests, item.check.trains)
-                verdict = judge(item.check, item.cases, channel, session.seed)
+                channel.expect(item.exchanges, item.check.trains)
+                known = channel.answers_as_expected
+                verdict = judge(item.check, item.cases, channel, session.seed, known=known)
             except Lost as gone:
                 verdict.failure = gone
             if channel is not None:

@@ -73,6 +73,7 @@ class Raised(msgspec.Struct, tag="raised"):
 
 Request = Call | Read
 Answer = Value | Raised
+Exchanges = list[tuple[bytes, bytes]]  # encoded requests, each with the answer that came
 requests = Codec(Request)
 answers = Codec(Answer, from_student=True)
 
@@ -250,7 +251,8 @@ def _named(value: Any) -> Any:
 class LocalChannel:
     """Answers from a namespace of this process: the student's own kernel, or the reference.
 
-    Operations that match `forbids` are blocked meanwhile; `forbidden` names those tried. With
+    Operations that match `forbids` are blocked meanwhile; `forbidden` names those tried.
+    `exchanges` is what was asked, and how it was answered. With
     `seeded`, a case that keeps objects begins with the same random numbers, as in the sandbox.
     """
 
@@ -262,6 +264,7 @@ class LocalChannel:
         self._kept: dict[int, Any] = {}
         self._forbids = forbids
         self.forbidden: set[str] = set()
+        self.exchanges: Exchanges = []
 
     def ask(self, request: bytes) -> Answer:
         """The answer, through the wire format and back: copies go in, plain data comes out."""
@@ -271,6 +274,7 @@ class LocalChannel:
         with blocked(self._forbids) as tried:
             reply = answers.encode(answer(asked, self._namespace, self._kept))
         self.forbidden |= set(tried)
+        self.exchanges.append((request, reply))
         decoded: Answer = answers.decode(reply)
         return decoded
 
@@ -379,13 +383,15 @@ def _message(error: BaseException) -> str:
 
 def _line(error: BaseException) -> str:
     """The innermost line of the notebook that the exception passed through."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "ipy" in f.filename]
-    if not frames:
+    lines = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if "ipy" in frame.f_code.co_filename
+    ]
+    if not lines:
         return ""
-    frame = frames[-1]
-    return (
-        f"line {frame.lineno}: {linecache.getline(frame.filename, frame.lineno or 0).strip()[:200]}"
-    )
+    file, number = lines[-1]
+    return f"line {number}: {linecache.getline(file, number).strip()[:200]}"
 
 
 def _packed(request: Request) -> Request:

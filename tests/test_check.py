@@ -14,6 +14,7 @@ from autograder.check import (
     checks_in,
     draw,
     example,
+    exchanges_of,
     expect,
     expect_close,
     expect_equal,
@@ -24,7 +25,6 @@ from autograder.check import (
     given,
     is_blank,
     judge,
-    requests_of,
 )
 from autograder.sandbox.wire import Opaque
 from autograder.show import show
@@ -171,14 +171,14 @@ def test_nothing_is_asked_ahead_where_questions_depend_on_answers():
         """Asks for the square of what came back."""
         expect_close(student.squares(student.squares(torch.ones(2))), torch.ones(2))
 
-    assert requests_of(asks_again, draw(asks_again, 0), {"squares": torch.square}) == []
+    assert exchanges_of(asks_again, draw(asks_again, 0), {"squares": torch.square}) == []
     with pytest.raises(AssertionError, match="the reference fails"):
-        requests_of(asks_again, draw(asks_again, 0), {"squares": torch.exp})
+        exchanges_of(asks_again, draw(asks_again, 0), {"squares": torch.exp})
 
 
 def test_the_requests_of_the_reference_are_those_of_a_right_student():
     cases = draw(agrees_with_the_oracle, 0)
-    expected = requests_of(agrees_with_the_oracle, cases, {"squares": right})
+    expected = exchanges_of(agrees_with_the_oracle, cases, {"squares": right})
     asked = []
 
     class Channel(LocalChannel):
@@ -187,13 +187,22 @@ def test_the_requests_of_the_reference_are_those_of_a_right_student():
             return super().ask(request)
 
     judge(agrees_with_the_oracle, cases, Channel({"squares": right}), 0)
-    assert asked == expected
+    assert asked == [request for case in expected for request, _ in case]
+
+
+def test_a_case_that_is_known_to_pass_is_counted_and_not_run():
+    cases = draw(gives_the_worked_examples, 0)
+    channel = LocalChannel({"squares": WRONG["mean"]})
+    verdict = judge(gives_the_worked_examples, cases, channel, 0, known=lambda index: True)
+    assert (verdict.cases, verdict.failure, channel.exchanges) == (len(cases), None, [])
+    verdict = judge(gives_the_worked_examples, cases, channel, 0, known=lambda index: index == 1)
+    assert verdict.first_failing[0] == 0
 
 
 def test_a_reference_that_fails_its_own_check_is_loud():
     cases = draw(agrees_with_the_oracle, 0)
     with pytest.raises(AssertionError, match="reference fails check agrees_with_the_oracle"):
-        requests_of(agrees_with_the_oracle, cases, {"squares": WRONG["mean"]})
+        exchanges_of(agrees_with_the_oracle, cases, {"squares": WRONG["mean"]})
 
 
 def test_a_mistake_in_a_check_is_loud_for_the_reference():
@@ -203,7 +212,7 @@ def test_a_mistake_in_a_check_is_loud_for_the_reference():
         student.squares(torch.ones(2)).no_such_method()
 
     with pytest.raises(AssertionError, match="no_such_method"):
-        requests_of(is_mistaken, draw(is_mistaken, 0), {"squares": right})
+        exchanges_of(is_mistaken, draw(is_mistaken, 0), {"squares": right})
 
 
 def test_a_lost_subject_ends_the_check_without_shrinking():

@@ -21,7 +21,7 @@ from autograder.grade import grade, open_sandbox
 from autograder.sandbox import client
 from autograder.sandbox.client import IsolationUnavailable, Lost, Sandbox
 from autograder.sandbox.messages import CellDone, Limits
-from autograder.subject import StudentError, Subject
+from autograder.subject import LocalChannel, StudentError, Subject
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRET = "a secret of the grader's"
@@ -764,6 +764,35 @@ def test_an_exercise_starts_from_the_state_after_the_cells(sandbox):
             student = Subject(channel)
             assert [student.f(), student.f()] == [1, 2]
             channel.close()
+
+
+def test_what_the_reference_answers_alike_is_asked_once(sandbox):
+    with sandbox.worker(0) as worker:
+        worker.run_cell(
+            "import os\ncalls = 0\ndef f(x):\n    global calls\n    calls += 1\n"
+            "    if x == 5: os._exit(1)\n    return calls if x > 2 else x"
+        )
+
+        def reference(*numbers):
+            channel = LocalChannel({"f": lambda x: x})
+            for number in numbers:
+                Subject(channel).f(number)
+            return channel.exchanges
+
+        channel = worker.exercise("")
+        channel.expect([reference(1, 2), reference(2, 3, 9), reference(1, 9)])
+        student = Subject(channel)
+        assert channel.answers_as_expected(0)
+        assert not channel.answers_as_expected(1)
+        assert [student.f(2), student.f(3), student.f(9)] == [2, 4, 5]  # what came, and the next
+        assert not channel.answers_as_expected(2)
+        assert [student.f(1), student.f(7)] == [1, 8]
+        channel.expect([reference(2, 5)])
+        assert not channel.answers_as_expected(0)
+        assert student.f(2) == 2
+        with pytest.raises(Lost, match="ended its process"):
+            student.f(5)
+        channel.close()
 
 
 def test_an_exercise_that_ends_its_process_does_not_end_the_next(sandbox):

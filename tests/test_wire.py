@@ -19,6 +19,7 @@ from autograder.sandbox.messages import orders, results
 from autograder.sandbox.wire import (
     DTYPES,
     AnswerTooLarge,
+    Frames,
     Opaque,
     ProtocolError,
     pack,
@@ -335,6 +336,17 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
+def one_by_one(sock: socket.socket, deadline: float | None = None) -> bytes:
+    return receive_frame(sock, 1000, deadline)
+
+
+def many_at_once(sock: socket.socket, deadline: float | None = None) -> bytes:
+    return Frames(sock, 1000).receive(time.monotonic() + 10 if deadline is None else deadline)
+
+
+receiving = pytest.mark.parametrize("receive", [one_by_one, many_at_once])
+
+
 @given(st.lists(st.binary(max_size=1000), min_size=1, max_size=4))
 def test_frames_arrive_one_by_one(frames):
     a, b = pair()
@@ -344,24 +356,60 @@ def test_frames_arrive_one_by_one(frames):
         assert [receive_frame(b, 1000) for _ in frames] == frames
 
 
-def test_a_frame_over_the_limit_is_refused_before_it_is_read():
+@receiving
+def test_a_frame_over_the_limit_is_refused_before_it_is_read(receive):
     a, b = pair()
     with a, b:
         a.sendall(struct.pack(">I", 2**32 - 1))
         with pytest.raises(ProtocolError, match="over the limit"):
-            receive_frame(b, 1000)
+            receive(b)
 
 
-def test_a_frame_that_breaks_off_is_the_end():
+@receiving
+def test_a_frame_that_breaks_off_is_the_end(receive):
     a, b = pair()
     with b:
         a.sendall(struct.pack(">I", 100) + b"only this")
         a.close()
         with pytest.raises(EOFError):
-            receive_frame(b, 1000)
+            receive(b)
 
 
-def test_a_frame_that_drips_does_not_outlast_the_deadline():
+@given(st.lists(st.binary(max_size=1000), min_size=1, max_size=4), st.data())
+def test_frames_that_come_in_any_pieces_are_the_same_frames(sent, data):
+    a, b = pair()
+    with a, b:
+        frames, received = Frames(b, 1000), []
+        stream = b"".join(struct.pack(">I", len(frame)) + frame for frame in sent)
+        while stream:
+            piece = data.draw(st.integers(1, len(stream)))
+            a.sendall(stream[:piece])
+            stream = stream[piece:]
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    received.append(frames.receive(time.monotonic()))
+        assert received == sent
+
+
+def test_a_frame_is_there_when_nothing_is_left_to_wait_for():
+    a, b = pair()
+    with a, b:
+        frames = Frames(b, 1000)
+        a.sendall(struct.pack(">I", 1) + b"1" + struct.pack(">I", 2) + b"2")
+        assert not frames.is_there()
+        assert frames.receive(time.monotonic() + 1) == b"1"
+        assert not frames.is_there()
+        a.sendall(b"2" + struct.pack(">I", 0) + struct.pack(">I", 1001))
+        assert frames.receive(time.monotonic() + 1) == b"22"
+        assert frames.is_there()
+        assert frames.receive(time.monotonic()) == b""
+        assert frames.is_there()  # to be refused
+        with pytest.raises(ProtocolError, match="over the limit"):
+            frames.receive(time.monotonic())
+
+
+@receiving
+def test_a_frame_that_drips_does_not_outlast_the_deadline(receive):
     a, b = pair()
     over = threading.Event()
 
@@ -374,7 +422,7 @@ def test_a_frame_that_drips_does_not_outlast_the_deadline():
     thread.start()
     try:
         with pytest.raises(TimeoutError):
-            receive_frame(b, 1000, time.monotonic() + 0.3)
+            receive(b, time.monotonic() + 0.3)
     finally:
         over.set()
         thread.join()

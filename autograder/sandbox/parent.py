@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import itertools
 import os
 import resource
@@ -37,7 +38,7 @@ SWEEP = b"sweep"
 class Settings(msgspec.Struct, frozen=True):
     """How a warm parent is to be started. `root` is an empty folder to build a file system in,
     `scratch` the folder for temporary files, as the warm parent sees it; `forbids` are the
-    patterns that exercises will block."""
+    patterns that exercises will block, `imports` the modules that notebooks will import."""
 
     isolation: IsolationName
     readable: list[str]
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True):
     root: str
     scratch: str
     forbids: list[str]
+    imports: list[str]
 
 
 class Ready(msgspec.Struct):
@@ -78,7 +80,7 @@ def main(settings_json: str, control_fd: int) -> None:
     except OSError as error:
         control.send(msgspec.json.encode(Ready(error=str(error))))
         return
-    versions = _warm(settings.forbids)
+    versions = _warm(settings.forbids, settings.imports)
     user = _user_for_workers(settings)
     control.send(msgspec.json.encode(Ready(features, versions)))
     while True:
@@ -123,7 +125,7 @@ def _isolate(settings: Settings) -> list[str]:
     return [*features, "user, mount, net, pid, ipc, uts and cgroup namespaces"]
 
 
-def _warm(forbids: list[str]) -> dict[str, str]:
+def _warm(forbids: list[str], imports: list[str]) -> dict[str, str]:
     """Imports and uses once what a submission needs, so that forks find it done."""
     import IPython
     import numpy
@@ -139,6 +141,8 @@ def _warm(forbids: list[str]) -> dict[str, str]:
     repr(x)
     torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1).step()
     worker.warm(forbids)
+    for name in imports:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a child's collections don't touch, and so don't copy, what is here
     return {
@@ -241,7 +245,7 @@ def _watch(init: int, grader: socket.socket, limits: Limits, scratch: str | None
 
 def _sweep(init: int) -> None:
     """Ends what the cells left running, so that only the worker itself can help an exercise."""
-    for _ in range(20):
+    for _ in range(200):
         children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
         kept = {init, *map(int, children[:1])}  # the oldest child is the worker
         left = [pid for pid in _descendants() if pid not in kept and not _is_zombie(pid)]
@@ -250,7 +254,7 @@ def _sweep(init: int) -> None:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.005)
+        time.sleep(0.0005)
 
 
 def _is_zombie(pid: int) -> bool:

@@ -28,6 +28,7 @@ DTYPES: dict[str, torch.dtype] = {
     )
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
+CHUNK = 2**16
 MAX_DIMENSIONS = 64
 MAX_DEPTH = 32
 MAX_ITEMS = 100_000  # of a frame: an empty map is one byte there, and a dict of 64 bytes here
@@ -174,15 +175,14 @@ def unpack(code: int, data: memoryview) -> Any:
         raise ProtocolError(f"a tensor's header is malformed: {error}") from None
     raw = data[2 + length :]
     shape, strides = header.shape, header.strides
-    size = torch.empty((), dtype=dtype).element_size()
     if len(shape) > MAX_DIMENSIONS or any(not 0 <= n < 2**40 for n in shape):
         raise ProtocolError("a tensor's shape is out of range")
     if header.meta:
         return torch.empty(shape, dtype=dtype, device="meta")
-    if math.prod(shape) * size != len(raw):
+    if math.prod(shape) * dtype.itemsize != len(raw):
         raise ProtocolError(f"a tensor of shape {shape} came with {len(raw)} bytes")
     if raw:
-        tensor = torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(dtype).reshape(shape)
+        tensor = torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape)
     else:
         tensor = torch.empty(shape, dtype=dtype)
     if not strides:
@@ -312,3 +312,43 @@ def _receive_exactly(sock: socket.socket, length: int, deadline: float | None) -
             raise EOFError("the other side closed the connection")
         received += count
     return bytes(buffer)
+
+
+class Frames:
+    """The frames of at most `limit` bytes that come in on a socket, read in as few calls as can
+    be."""
+
+    def __init__(self, sock: socket.socket, limit: int) -> None:
+        self._sock = sock
+        self._limit = limit
+        self._come = bytearray()
+        self._chunk = memoryview(bytearray(CHUNK))
+
+    def is_there(self) -> bool:
+        """True where `receive` needs to wait for nothing."""
+        if len(self._come) < 4:
+            return False
+        length = self._length()
+        return length > self._limit or len(self._come) >= 4 + length
+
+    def receive(self, deadline: float) -> bytes:
+        """The next frame; raises as receive_frame does."""
+        self._read(4, deadline)
+        length = self._length()
+        if length > self._limit:
+            raise ProtocolError(f"an answer of {length / 2**20:.0f} MiB is over the limit")
+        self._read(4 + length, deadline)
+        frame = bytes(self._come[4 : 4 + length])
+        del self._come[: 4 + length]
+        return frame
+
+    def _length(self) -> int:
+        return int.from_bytes(self._come[:4], "big")
+
+    def _read(self, length: int, deadline: float) -> None:
+        while len(self._come) < length:
+            self._sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            count = self._sock.recv_into(self._chunk)
+            if count == 0:
+                raise EOFError("the other side closed the connection")
+            self._come += self._chunk[:count]
