@@ -235,9 +235,11 @@ def _grade_exercises(
         recognition = assignment.recognition
         checks, hint = _grade_exercise(exercise, prepared, recognition, session, noted)
         result = _result(exercise, checks)
-        used = session.submission.sources_used_by(exercise)
-        names = [n for other in failed for n in other.defines if n in used]
-        if result.score < result.max_score and names:
+        names: list[str] = []
+        if failed and result.score < result.max_score:
+            used = session.submission.sources_used_by(exercise)
+            names = [n for other in failed for n in other.defines if n in used]
+        if names:
             # A mistake costs points once: judged again with right versions of what it uses. Of
             # that run only what passed is told: an error could tell what they are made of.
             note = (

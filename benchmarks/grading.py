@@ -7,8 +7,7 @@ them, as a class would hand them in.
 
 The first table has a class in the gradebook, with two processes: `gradus grade --record --jobs 2`.
 The second has grading alone, on one core. Two class sizes tell the cost of a submission (the
-slope) from that of the start. All processes share one core there, so the clock bounds the
-processor time (which the kernel does not add up for processes that end with their namespace).
+slope) from that of the start. What of it is the students' own code, floor.py tells.
 
     .venv/bin/python benchmarks/grading.py [--class 40] [--submissions 20] [--experiments]
 """
@@ -25,7 +24,6 @@ import time
 from pathlib import Path
 
 import nbformat
-import torch
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from rich.console import Console
@@ -34,12 +32,8 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 
-from autograder import grade as grading  # noqa: E402
-from autograder import subject  # noqa: E402
 from autograder.assignment import Assignment  # noqa: E402
 from autograder.build import solution_notebook  # noqa: E402
-from autograder.grade import Session, grade, open_sandbox  # noqa: E402
-from autograder.sandbox.client import Worker  # noqa: E402
 from tests.alternates.convolution import ALTERNATES  # noqa: E402
 
 NAME = "02-convolution"
@@ -56,7 +50,6 @@ def main() -> None:
     print_class(Assignment(NAME), arguments.students, arguments.experiments)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
     assignment = Assignment(NAME)
     few = max(count // 5, 1)
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +60,6 @@ def main() -> None:
         stock = {n: run(stock_command(), course) for n, course in courses.items()}
         ours = {n: run(our_command(), course) for n, course in courses.items()}
     print_comparison(stock, ours)
-    print_shares(assignment, count)
 
 
 def make_course(folder: Path, assignment: Assignment, count: int, experiments: bool) -> Path:
@@ -172,74 +164,6 @@ def print_comparison(stock: dict[int, float], ours: dict[int, float]) -> None:
     for name, (theirs, mine) in rows.items():
         table.add_row(name, f"{theirs:.3f} s", f"{mine:.3f} s", f"{theirs / mine:.1f}")
     Console().print(table)
-
-
-class Stopwatch:
-    """Adds up the time that calls of a method take."""
-
-    def __init__(self, owner: type, method: str) -> None:
-        self.seconds = 0.0
-        original = getattr(owner, method)
-
-        def timed(*args: object, **kwargs: object) -> object:
-            started = time.perf_counter()
-            try:
-                return original(*args, **kwargs)
-            finally:
-                self.seconds += time.perf_counter() - started
-
-        setattr(owner, method, timed)
-
-
-def print_shares(assignment: Assignment, count: int) -> None:
-    """Where the clock time of a passing submission goes."""
-    notebook = nbformat.writes(solution_notebook(assignment)).encode()
-    calls = floor(assignment)
-    with open_sandbox() as sandbox:
-        grade(notebook, assignment, sandbox=sandbox)
-        cells = Stopwatch(Session, "_run_cells")
-        forks = Stopwatch(Worker, "exercise")
-        judging = Stopwatch(grading, "judge")  # type: ignore[arg-type]
-        started = time.perf_counter()
-        for _ in range(count):
-            grade(notebook, assignment, sandbox=sandbox)
-        total = time.perf_counter() - started
-    rest = total - cells.seconds - forks.seconds - judging.seconds
-    rows = {
-        "start of the worker, and the notebook's cells": cells.seconds / count,
-        "a fork for each exercise": forks.seconds / count,
-        "checks: the student's own functions (the floor)": calls,
-        "checks: wire and comparison": judging.seconds / count - calls,
-        "reading the notebook, the Report": rest / count,
-    }
-    table = Table(title="Where the time of one submission goes (clock, one core)")
-    table.add_column("")
-    table.add_column("ms", justify="right")
-    table.add_column("share", justify="right")
-    for name, seconds in rows.items():
-        table.add_row(name, f"{1000 * seconds:.1f}", f"{100 * seconds * count / total:.0f} %")
-    table.add_row("all", f"{1000 * total / count:.1f}", "100 %")
-    Console().print(table)
-    Console().print(f"all / floor: {total / count / calls:.1f}")
-
-
-def floor(assignment: Assignment) -> float:
-    """The seconds that the reference's functions take for all cases, called directly."""
-    prepared = assignment.prepare(0)
-    requests = [
-        subject.requests.decode(request)
-        for checks in prepared.values()
-        for item in checks
-        for request in item.requests
-    ]
-    calls = [request for request in requests if isinstance(request, subject.Call)]
-    best = float("inf")
-    for _ in range(5):
-        started = time.perf_counter()
-        for call in calls:
-            subject.answer(call, assignment.reference, {})
-        best = min(best, time.perf_counter() - started)
-    return best
 
 
 if __name__ == "__main__":
