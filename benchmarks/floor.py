@@ -65,9 +65,9 @@ def main() -> None:
         print(json.dumps(graded(arguments.submissions)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        trees = {"gradus grade": HERE.parents[1]}
+        trees = {"now": HERE.parents[1]}
         if arguments.before:
-            trees = {f"gradus grade, {arguments.before}": Path(folder), **trees}
+            trees = {arguments.before: Path(folder), **trees}
             archive = subprocess.run(
                 ["git", "archive", arguments.before],
                 cwd=HERE.parents[1],
@@ -214,16 +214,19 @@ def directly(call: subject.Request, namespace: dict[str, Any]) -> None:
 
 def print_table(found: dict[str, list[dict[str, float]]], least: float, count: int) -> None:
     """Milliseconds of a submission, medians over the rounds."""
-    table = Table(title=f"One of {count} passing submissions of {NAME}, one core")
-    table.add_column("")
-    for column in ("clock ms", "processor ms", *WHERE, "processor / floor"):
-        table.add_column(column, justify="right")
-    table.add_row("the floor", "", f"{least:.0f}", *[""] * len(WHERE), "1.0")
-    for name, rounds in found.items():
-        middle = {key: median(each[key] for each in rounds) for key in rounds[0]}
-        spent = sum(middle[where] for where in WHERE)
-        cells = [middle["clock"], spent, *(middle[where] for where in WHERE)]
-        table.add_row(name, *(f"{cell:.0f}" for cell in cells), f"{spent / least:.1f}")
+    table = Table(title=f"One of {count} passing submissions of {NAME}, one core, ms")
+    middle = {
+        name: {key: median(each[key] for each in rounds) for key in rounds[0]}
+        for name, rounds in found.items()
+    }
+    spent = {name: sum(each[where] for where in WHERE) for name, each in middle.items()}
+    for column in ("", "the floor", *found):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row("clock", "", *(f"{each['clock']:.0f}" for each in middle.values()))
+    table.add_row("processor", f"{least:.0f}", *(f"{spent[name]:.0f}" for name in found))
+    for where in WHERE:
+        table.add_row(f"  {where}", "", *(f"{each[where]:.0f}" for each in middle.values()))
+    table.add_row("processor / floor", "1.0", *(f"{spent[name] / least:.1f}" for name in found))
     Console().print(table)
 
 
