@@ -1,7 +1,10 @@
 """Blocking operations: every way to them ends in ForbiddenOperation, and nothing else does."""
 
 import contextlib
+import gc
+import os
 import threading
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,7 +12,7 @@ import torch.nn.functional as F
 
 from autograder.checks.public.convolution import CONVOLUTIONS, EXERCISES, POOLING, UPSAMPLING
 from autograder.checks.public.lstm import LSTMS
-from autograder.operations import ForbiddenOperation, blocked, matching
+from autograder.operations import ForbiddenOperation, blocked, matching, remove
 
 X = torch.arange(16.0).reshape(1, 1, 4, 4)
 W = torch.ones(1, 1, 2, 2)
@@ -22,7 +25,7 @@ def through_autograd():
 
 WAYS = {
     "conv2d": lambda: F.conv2d(X, W),
-    "conv1d": lambda: F.conv1d(X[0], W[0]),
+    "conv1d": lambda: F.conv1d(X[0], torch.ones(1, 4, 2)),
     "conv3d": lambda: F.conv3d(X[None], W[None]),
     "conv_transpose2d": lambda: F.conv_transpose2d(X, W),
     "by name": lambda: getattr(F, "conv" + "2d")(X, W),
@@ -152,6 +155,78 @@ def test_all_is_as_before_afterwards():
     with pytest.raises(ZeroDivisionError), blocked(CONVOLUTIONS):
         raise ZeroDivisionError
     assert torch.equal(F.conv2d(X, W), expected)
+
+
+def redispatched(operation, *arguments, key: str):
+    keys = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
+    return operation.default.redispatch(keys, *arguments)
+
+
+@pytest.mark.parametrize("key", ["CUDA", "XLA", "Meta", "PrivateUse1", "Undefined"])
+@pytest.mark.parametrize(
+    ("operation", "arguments", "pattern"),
+    [
+        (torch.ops.aten.pixel_shuffle, (X.expand(1, 4, 4, 4), 2), UPSAMPLING),
+        (torch.ops.aten.conv_tbc, (X[0], W[0], torch.ones(2)), CONVOLUTIONS),
+        (
+            torch.ops.aten.lstm_cell,
+            (X[0, 0], [torch.zeros(4, 1)] * 2, torch.ones(4, 4), torch.ones(4, 1)),
+            LSTMS,
+        ),
+    ],
+    ids=["pixel_shuffle", "conv_tbc", "lstm_cell"],
+)
+def test_another_devices_kernel_is_no_way_round(operation, arguments, pattern, key):
+    with blocked(pattern), pytest.raises((ForbiddenOperation, NotImplementedError)):
+        redispatched(operation, *arguments, key=key)
+
+
+def in_a_fork(holds: Callable[[], bool]) -> bool:
+    """What a function answers in a process of its own: what is removed stays removed."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if holds() else 1
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def fails(way: Callable[[], object]) -> bool:
+    try:
+        way()
+    except (RuntimeError, TypeError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_removed_fails_in_every_way(way):
+    def removed() -> bool:
+        remove(CONVOLUTIONS)
+        return fails(WAYS[way])
+
+    assert not in_a_fork(lambda: fails(WAYS[way]))
+    assert in_a_fork(removed)
+
+
+def test_nothing_in_python_brings_back_what_is_removed():
+    def still_removed() -> bool:
+        before = {id(thing) for thing in gc.get_objects()}
+        remove(CONVOLUTIONS)
+        found = [thing for thing in gc.get_objects() if id(thing) not in before]
+        assert not any("Library" in type(thing).__name__ for thing in found)
+        # The block on top of it can be undone, and a kernel of one's own, which calls it.
+        with blocked(CONVOLUTIONS):
+            pass
+        own = torch.library.Library("aten", "IMPL", "CPU")
+        own.impl("mul.Tensor", lambda x, y: F.conv2d(X, W))
+        assert fails(lambda: X * X)
+        own._destroy()
+        return fails(lambda: F.conv2d(X, W)) and torch.equal(F.unfold(X, 1), X.flatten(2))
+
+    assert in_a_fork(still_removed)
 
 
 def test_an_empty_pattern_blocks_nothing():
