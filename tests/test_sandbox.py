@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,9 +19,11 @@ import pytest
 import torch
 
 from autograder.grade import grade, open_sandbox
+from autograder.publish import write_for_workers
 from autograder.sandbox import client
 from autograder.sandbox.client import IsolationUnavailable, Lost, Sandbox
 from autograder.sandbox.messages import CellDone, Limits
+from autograder.sandbox.parent import remove_folder
 from autograder.subject import LocalChannel, StudentError, Subject
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,6 +100,11 @@ def wait_until(condition, seconds: float = 20.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def scratch_folders(sandbox: Sandbox) -> list[str]:
+    """The folders of submissions that the grader can see."""
+    return [name for name in os.listdir(sandbox._folder / "scratch") if name.startswith("tmp")]
 
 
 # Network.
@@ -324,6 +332,38 @@ def test_changes_no_file_of_the_outside(sandbox, change):
         assert after.st_ctime_ns == before.st_ctime_ns
 
 
+def test_nobody_waits_for_a_file_that_a_submission_has_a_lease_on(sandbox):
+    # Who owns a file may have one: an ordinary user's worker, also of the Python installation.
+    own = "fd = os.open('x', os.O_CREAT | os.O_RDWR)"
+    take = "fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)"
+    assert "not permitted" in refused(sandbox, f"import fcntl, os\n{own}\n{take}")
+
+
+def test_attributes_of_files_are_not_changed_through_ioctl_either(sandbox):
+    if sandbox.isolation != "landlock":
+        pytest.skip("what is outside is read-only there")
+    own = "fd = os.open('x', os.O_CREAT | os.O_RDWR)"
+    change = "fcntl.ioctl(fd, 0x40086602, bytes(8))"
+    assert "not permitted" in refused(sandbox, f"import fcntl, os\n{own}\n{change}")
+
+
+@pytest.mark.parametrize(
+    ("isolation", "version", "says"),
+    [
+        ("landlock", 2, r"older than that of Linux 6\.2"),  # which can't forbid to empty files
+        ("bubblewrap", 0, "needs Landlock"),  # without it, /proc/PID/mem can be written
+    ],
+)
+def test_a_landlock_that_does_not_do_is_said(isolation, version, says, tmp_path):
+    if isolation == "bubblewrap" and not shutil.which("bwrap"):
+        pytest.skip("bubblewrap is not installed")
+    write_for_workers(tmp_path)
+    with (tmp_path / "autograder" / "sandbox" / "isolation.py").open("a") as module:
+        module.write(f"\n\ndef landlock_version():\n    return {version}\n")
+    with pytest.raises(IsolationUnavailable, match=says):
+        Sandbox(tmp_path, isolation)
+
+
 def test_copying_a_file_in_its_own_folder_works(sandbox):
     cell = "import shutil; open('a', 'w').write('x'); shutil.copy('a', 'b'); open('b').read()"
     assert shown(run(sandbox, cell)) == "'x'"
@@ -361,6 +401,48 @@ def test_one_file_has_a_size(sandbox):
     with limited(sandbox, scratch_bytes=16 * 2**20):
         cell = "import os; fd = os.open('x', os.O_CREAT | os.O_WRONLY); os.ftruncate(fd, 2**40)"
         assert stopped(sandbox, cell) != "timeout"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        # Files that hold nothing take room, too.
+        "for i in range(100): os.mkdir(str(i)); [open(f'{i}/{j}', 'w') for j in range(200)]",
+        # Too deep for a path to name them, or for a function that calls itself.
+        "for _ in range(2000): os.mkdir('d' * 50); os.chdir('d' * 50)",
+        # Nobody but root may look into these.
+        "os.mkdir('a', 0o300); open('a/b', 'w').write('x'); os.mkdir('a/c', 0)",
+    ],
+    ids=["empty", "deep", "closed"],
+)
+def test_folders_that_are_hard_to_count_and_to_delete_are_gone_afterwards(sandbox, cell):
+    with limited(sandbox, scratch_bytes=16 * 2**20), contextlib.suppress(Lost):
+        run(sandbox, f"import os, time\n{cell}\ntime.sleep(0.5)")
+    assert wait_until(lambda: not scratch_folders(sandbox))
+    assert shown(run(sandbox, "1 + 1")) == "2"
+
+
+def test_a_folder_is_removed_however_deep_and_whatever_its_modes(tmp_path):
+    there = tmp_path / "outside"
+    there.mkdir()
+    (there / "kept").write_text("x")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link").symlink_to(there)
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(1500):  # deeper than a path may be long
+        os.mkdir("d" * 50, dir_fd=here)
+        inner = os.open("d" * 50, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.mkdir("closed", 0, dir_fd=here)
+    os.close(here)
+    remove_folder(str(folder))
+    remove_folder(str(there / "kept"))  # no folder
+    (tmp_path / "itself").symlink_to(there)
+    remove_folder(str(tmp_path / "itself"))
+    assert sorted(os.listdir(tmp_path)) == ["itself", "outside"]
+    assert (there / "kept").read_text() == "x"
 
 
 # Memory, time, processes, output.
@@ -472,6 +554,19 @@ started
             assert int(shown(run(sandbox, cell))) < 3000
 
 
+def test_a_submission_that_starts_all_it_may_leaves_others_theirs(sandbox):
+    start = """
+import threading, time
+for _ in range(28):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+"""
+    fork = "import os\npid = os.fork()\nif pid == 0: os._exit(7)\nos.waitpid(pid, 0)[1] >> 8"
+    with sandbox.worker(0) as honest, sandbox.worker(0) as greedy, sandbox.worker(0) as another:
+        assert not greedy.run_cell(start).error
+        assert not another.run_cell(start).error
+        assert shown(honest.run_cell(fork)) == "7"
+
+
 def test_output_has_a_limit_and_the_rest_is_dropped(sandbox):
     with limited(sandbox, output_bytes=10_000):
         cell = (
@@ -481,6 +576,20 @@ def test_output_has_a_limit_and_the_rest_is_dropped(sandbox):
     assert done.truncated
     assert len(str(done.outputs)) < 20_000
     assert not done.error
+
+
+def test_empty_outputs_count_too(sandbox):
+    cell = "from IPython.display import display\nfor _ in range(50_000): display({}, raw=True)"
+    with limited(sandbox, output_bytes=10_000):
+        done = run(sandbox, cell)
+    assert done.truncated
+    assert len(done.outputs) <= 100
+
+
+def test_many_short_writes_are_one_output(sandbox):
+    done = run(sandbox, "for i in range(5000): print('x')")
+    assert not done.truncated
+    assert done.outputs[0]["text"] == "x\n" * 5000
 
 
 def test_output_beside_pythons_streams_goes_nowhere(sandbox, capfd):
@@ -647,6 +756,12 @@ def test_no_signal_reaches_the_grader(sandbox):
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert not received
+
+
+def test_no_signal_reaches_the_group_that_it_was_started_in(sandbox):
+    # kill(0) does, also out of a process namespace; Landlock knows of signals from version 6 only.
+    done = run(sandbox, "import os; (os.getsid(0), os.getpgrp()) == (os.getpid(), os.getpid())")
+    assert shown(done) == "True"
 
 
 def test_the_guard_and_the_first_process_of_the_sandbox_cannot_be_killed(sandbox):
@@ -816,6 +931,28 @@ def test_an_exercise_starts_no_program(sandbox):
         channel = worker.exercise("")
         with pytest.raises(StudentError, match="not permitted"):
             Subject(channel).f()
+        channel.close()
+
+
+def test_what_is_removed_is_gone_before_the_first_cell_and_definitions_count(sandbox):
+    cell = """
+import torch
+before = torch.nn.functional.conv2d(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 1, 1))
+def f():
+    return torch.nn.functional.conv2d(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 1, 1)).sum().item()
+def g(): return "defined"
+"""
+    with sandbox.worker(0) as worker:
+        worker.run_cell(cell)
+        channel = worker.exercise("")
+        assert (Subject(channel).f(), Subject(channel).g()) == (4, "defined")
+        channel.close()
+    with sandbox.worker(0, without="conv") as worker:
+        assert not worker.run_cell(cell).error
+        channel = worker.exercise("")
+        with pytest.raises(StudentError, match="TypeError"):
+            Subject(channel).f()
+        assert Subject(channel).g() == "defined"
         channel.close()
 
 

@@ -6,7 +6,6 @@ import array
 import contextlib
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -37,7 +36,15 @@ from autograder.sandbox.messages import (
     orders,
     results,
 )
-from autograder.sandbox.parent import SWEEP, Ended, IsolationName, Ready, Settings, Start
+from autograder.sandbox.parent import (
+    SWEEP,
+    Ended,
+    IsolationName,
+    Ready,
+    Settings,
+    Start,
+    remove_folder,
+)
 from autograder.sandbox.wire import Frames, ProtocolError, receive_frame, send_frame
 
 STRONGEST_FIRST: tuple[IsolationName, ...] = ("namespaces", "bubblewrap", "landlock")
@@ -136,13 +143,14 @@ class Sandbox:
     def close(self) -> None:
         """Ends the warm parent and every process under it."""
         self._stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_folder(str(self._folder))
 
-    def worker(self, seed: int) -> Worker:
-        """A fresh worker; starts the warm parent again where it was killed."""
+    def worker(self, seed: int, without: str = "") -> Worker:
+        """A fresh worker, from which the operations that match `without` were removed before the
+        student's code comes; starts the warm parent again where it was killed."""
         for attempt in (1, 2):
             try:
-                return Worker(self._control_socket(), seed, self.limits)
+                return Worker(self._control_socket(), seed, self.limits, without)
             except OSError:
                 if attempt == 2:
                     raise
@@ -235,14 +243,16 @@ class Sandbox:
 class Worker:
     """One submission's process: runs its cells, and forks for its exercises."""
 
-    def __init__(self, control: socket.socket, seed: int, limits: Limits) -> None:
+    def __init__(
+        self, control: socket.socket, seed: int, limits: Limits, without: str = ""
+    ) -> None:
         self._limits = limits
         self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._handle = -1
         self._guard, guard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            message = msgspec.json.encode(Start(limits, seed))
+            message = msgspec.json.encode(Start(limits, seed, without))
             socket.send_fds(control, [message], [channel.fileno(), guard.fileno()])
         except OSError:
             self._channel.close()

@@ -318,8 +318,9 @@ _LOAD, _JUMP_EQ, _JUMP_GE, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _AF_UNIX, _SOCK_DGRAM = 1, 2
-_F_SETOWN, _F_SETOWN_EX = 8, 15
+_F_SETOWN, _F_SETOWN_EX, _F_SETLEASE = 8, 15, 1024
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_FS_SETFLAGS, _FS_SETFLAGS_32, _FS_SETXATTR = 0x40086602, 0x40046602, 0x401C5820
 
 
 def seccomp_supported() -> bool:
@@ -343,6 +344,8 @@ def deny_system_calls(signals: bool, outside_files: bool) -> None:
         _refuse_argument(number["socket"], 0, (_JUMP_EQ, 1, 0, _AF_UNIX)),
         _refuse_argument(number["ioctl"], 1, (_JUMP_EQ, 0, 1, _TIOCSTI)),
         _refuse_argument(number["ioctl"], 1, (_JUMP_EQ, 0, 1, _TIOCLINUX)),
+        # who opens the file then waits, for up to 45 seconds
+        _refuse_argument(number["fcntl"], 1, (_JUMP_EQ, 0, 1, _F_SETLEASE)),
         # 0 is the calling process itself
         _refuse_argument(number["prlimit64"], 0, (_JUMP_EQ, 1, 0, 0)),
         _refuse_argument(number["sched_setaffinity"], 0, (_JUMP_EQ, 1, 0, 0)),
@@ -356,6 +359,10 @@ def deny_system_calls(signals: bool, outside_files: bool) -> None:
         rules.append(_refuse(number["socket"]))
         # Pairs of streams have no address to send to; datagrams may go anywhere.
         rules.append(_refuse_argument(number["socketpair"], 1, (_JUMP_SET, 0, 1, _SOCK_DGRAM)))
+        rules += [
+            _refuse_argument(number["ioctl"], 1, (_JUMP_EQ, 0, 1, option))
+            for option in (_FS_SETFLAGS, _FS_SETFLAGS_32, _FS_SETXATTR)
+        ]
         attributes = [row[column] for row in _ATTRIBUTES.values()]
         rules += [_refuse(n, 0) for n in attributes if n is not None]
     _install(rules)

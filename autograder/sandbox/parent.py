@@ -14,7 +14,6 @@ import itertools
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
 import stat
@@ -32,6 +31,8 @@ from autograder.sandbox.messages import Limits
 
 IsolationName = Literal["namespaces", "bubblewrap", "landlock", "none"]
 GUARD_INTERVAL = 0.05
+FILE_BYTES = 4096  # that a file, a folder or a link counts for at least
+MAX_NESTING = 100  # of folders
 SWEEP = b"sweep"
 
 
@@ -58,10 +59,12 @@ class Ready(msgspec.Struct):
 
 
 class Start(msgspec.Struct):
-    """Ask for a worker; its two sockets (to the worker, to its guard) travel along."""
+    """Ask for a worker; its two sockets (to the worker, to its guard) travel along. It is one
+    `without` the operations that match this pattern."""
 
     limits: Limits
     seed: int
+    without: str
 
 
 class Ended(msgspec.Struct):
@@ -80,6 +83,8 @@ def main(settings_json: str, control_fd: int) -> None:
     except OSError as error:
         control.send(msgspec.json.encode(Ready(error=str(error))))
         return
+    if settings.isolation != "none":  # or a worker of our user could write into /proc/PID/mem
+        isolation.prctl(isolation.PR_SET_DUMPABLE, 0)
     versions = _warm(settings.forbids, settings.imports)
     user = _user_for_workers(settings)
     control.send(msgspec.json.encode(Ready(features, versions)))
@@ -108,10 +113,12 @@ def _isolate(settings: Settings) -> list[str]:
     if version:
         features.append(f"Landlock {version}")
     if settings.isolation == "landlock":
-        if not version:
-            raise OSError("the kernel has no Landlock")
+        if version < 3:  # before, whoever may read a file may make it empty
+            raise OSError("the kernel has no Landlock, or one older than that of Linux 6.2")
         return features
     if settings.isolation == "bubblewrap":
+        if not version:  # its workers see each other's processes, and bwrap's
+            raise OSError("it needs Landlock, which the kernel lacks")
         return [*features, "bubblewrap: user, mount, net, pid and ipc namespaces"]
     flags = isolation.ALL_NAMESPACES & ~isolation.NEWUSER
     isolation.enter_user_namespace(flags)
@@ -207,7 +214,7 @@ def _guard(
         _, status = os.waitpid(init, 0)
         if not namespaces:
             _kill_descendants()
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_folder(scratch)
         with contextlib.suppress(OSError):
             grader.send(msgspec.json.encode(Ended(ended.reason, os.waitstatus_to_exitcode(status))))
 
@@ -233,11 +240,11 @@ def _watch(init: int, grader: socket.socket, limits: Limits, scratch: str | None
                 return Ended("timeout")
             # A fork bomb grows faster than it can be counted: look no further than the limit.
             processes = list(itertools.islice(_descendants(), limits.processes + 3))
-            if len(processes) > limits.processes + 2:
+            if sum(map(_threads, processes)) > limits.processes + 2:
                 return Ended("processes")
             if sum(max(_resident_bytes(pid) - warm, 0) for pid in processes) > limits.memory_bytes:
                 return Ended("memory")
-            if scratch and _size(scratch, processes) > limits.scratch_bytes:
+            if scratch and _is_fuller(scratch, processes, limits.scratch_bytes):
                 return Ended("scratch")
     finally:
         os.close(handle)
@@ -275,6 +282,12 @@ def _descendants() -> Iterator[int]:
                     children.append(child)
 
 
+def _threads(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/task"))
+    return 0
+
+
 def _resident_bytes(pid: int) -> int:
     # Exact numbers (smaps_rollup) would wait for each process's forks: too slow to stop a bomb.
     with contextlib.suppress(OSError, ValueError, IndexError):
@@ -282,22 +295,73 @@ def _resident_bytes(pid: int) -> int:
     return 0
 
 
-def _size(folder: str, processes: Iterable[int]) -> int:
-    """Bytes on disk of the files in `folder`, and of deleted ones that processes hold open."""
-    blocks: dict[tuple[int, int], int] = {}
-    for path, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                status = os.lstat(os.path.join(path, name))
-                blocks[status.st_dev, status.st_ino] = status.st_blocks
+def _is_fuller(folder: str, processes: Iterable[int], limit: int) -> bool:
+    """True where the files in `folder`, and deleted ones that processes hold open, take more than
+    `limit` bytes on the disk; and where nobody could tell: folders nested too deep, or closed."""
+    known: set[tuple[int, int]] = set()
+    size = 0
+    for status in itertools.chain(_files_in(folder), _deleted_files(processes)):
+        if status is None:
+            return True
+        if (status.st_dev, status.st_ino) not in known:
+            known.add((status.st_dev, status.st_ino))
+            size += max(512 * status.st_blocks, FILE_BYTES)
+        if size > limit:
+            return True
+    return False
+
+
+def _files_in(folder: str) -> Iterator[os.stat_result | None]:
+    """What is in a folder and those below; None for one that can't be looked into."""
+    folders = [(folder, 0)]
+    while folders:
+        path, nesting = folders.pop()
+        if nesting > MAX_NESTING:
+            yield None
+            return
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        yield entry.stat(follow_symlinks=False)
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append((entry.path, nesting + 1))
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # gone by now
+        except OSError:
+            yield None
+
+
+def _deleted_files(processes: Iterable[int]) -> Iterator[os.stat_result]:
     for pid in processes:
         with contextlib.suppress(OSError):
             for name in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
                     status = os.stat(f"/proc/{pid}/fd/{name}")
                     if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
-                        blocks[status.st_dev, status.st_ino] = status.st_blocks
-    return 512 * sum(blocks.values())
+                        yield status
+
+
+def remove_folder(folder: str) -> None:
+    """Deletes a folder of which no process makes use any more, however deep it is nested (deeper
+    than a path may be long, or a function may recurse) and whatever its modes are."""
+    if os.path.islink(folder):
+        return
+    pending = [folder]
+    moved = itertools.count()
+    while pending:
+        path = pending.pop()
+        with contextlib.suppress(OSError):
+            os.chmod(path, 0o700)
+            for entry in list(os.scandir(path)):
+                with contextlib.suppress(OSError):
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.path)
+                        continue
+                    os.chmod(entry.path, 0o700)
+                    pending.append(f"{folder}.{next(moved)}")  # beside it, its path stays short
+                    os.rename(entry.path, pending[-1])
+            os.rmdir(path)
 
 
 def _kill_descendants() -> None:
@@ -350,6 +414,7 @@ def _worker(
         null = os.open("/dev/null", os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
+        os.setsid()  # kill(0) reaches its group, also outside of its process namespace
         os.dup2(worker_fd, 3)
         os.closerange(4, 4096)
         channel = socket.socket(fileno=3)
@@ -362,7 +427,8 @@ def _worker(
         isolation.limit(resource.RLIMIT_AS, _address_space() + limits.memory_bytes)
         isolation.limit(resource.RLIMIT_FSIZE, limits.scratch_bytes)
         isolation.limit(resource.RLIMIT_NOFILE, 256)
-        isolation.limit(resource.RLIMIT_NPROC, _tasks_of(user) + limits.processes)
+        # For the guard to come in time. The kernel counts all of the user's: others need some, too.
+        isolation.limit(resource.RLIMIT_NPROC, _tasks_of(user) + 8 * limits.processes)
         if user is not None and settings.isolation != "namespaces":
             os.chown(scratch, user, user)
         if settings.isolation != "none":
@@ -375,7 +441,8 @@ def _worker(
             isolation.deny_system_calls(
                 signals=not own_processes, outside_files=settings.isolation == "landlock"
             )
-        worker.serve(channel, start.seed, limits, may_filter=settings.isolation != "none")
+        may_filter = settings.isolation != "none"
+        worker.serve(channel, start.seed, limits, may_filter, start.without)
         status = 0
     finally:
         os._exit(status)

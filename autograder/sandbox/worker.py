@@ -6,6 +6,7 @@ nothing: it sends back what it is asked for, and whoever lies here only gives wr
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import os
@@ -40,6 +41,8 @@ from autograder.sandbox.messages import (
 )
 from autograder.sandbox.wire import plain_text, receive_frame, send_frame
 
+OUTPUT_BYTES = 100  # that an output counts for, beside its text
+
 # --- The shell -----------------------------------------------------------------------------------
 
 
@@ -55,12 +58,14 @@ class Recorder:
         self.outputs, self.left, self.truncated = [], limit, False
 
     def add(self, output: dict[str, Any], size: int) -> None:
+        last = self.outputs[-1] if self.outputs else {}
+        more = output["output_type"] == "stream" and last.get("name") == output["name"]
+        size += 0 if more else OUTPUT_BYTES
         if size > self.left:
             self.left, self.truncated = 0, True
             return
         self.left -= size
-        last = self.outputs[-1] if self.outputs else {}
-        if output["output_type"] == "stream" and last.get("name") == output["name"]:
+        if more:
             last["text"].append(output["text"][0])
         else:
             self.outputs.append(output)
@@ -176,12 +181,37 @@ def warm(forbids: Iterable[str]) -> None:
 # --- Serving -------------------------------------------------------------------------------------
 
 
-def serve(channel: socket.socket, seed: int, limits: Limits, may_filter: bool) -> None:
+class GoesOn(ast.NodeTransformer):
+    """Lets a cell go on where one of its statements needs an operation that was removed: a cell
+    may compare with it, and the definitions below count."""
+
+    def visit_Module(self, module: ast.Module) -> ast.Module:
+        module.body = [self._wrapped(statement) for statement in module.body]
+        return ast.fix_missing_locations(module)
+
+    def _wrapped(self, statement: ast.stmt) -> ast.stmt:
+        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+            return statement
+        says = repr(operations.SAYS_REMOVED)
+        (wrapped,) = ast.parse(
+            f"try: pass\nexcept Exception as _error:\n  if {says} not in str(_error): raise"
+        ).body
+        assert isinstance(wrapped, ast.Try)
+        wrapped.body = [statement]
+        return ast.copy_location(wrapped, statement)
+
+
+def serve(
+    channel: socket.socket, seed: int, limits: Limits, may_filter: bool, without: str
+) -> None:
     """Runs cells and forks for exercises until the grader closes the channel."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     assert _shell is not None
+    if without:
+        operations.remove(without)
+        _shell.ast_transformers.append(GoesOn())
     send_frame(channel, results.encode(Hello()))
     while True:
         order, fds = _receive_order(channel)
