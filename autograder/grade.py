@@ -17,6 +17,7 @@ from autograder import publish
 from autograder.assignment import Assignment, Prepared, exercises_of
 from autograder.check import Exercise, Verdict, explain, judge
 from autograder.checks import TOPICS
+from autograder.operations import SAYS_REMOVED
 from autograder.recognition import Recognition
 from autograder.report import CheckResult, ExerciseResult, Fault, Graded, Report
 from autograder.sandbox.client import (
@@ -113,14 +114,24 @@ def grade_with_outputs(
 
 
 class Session:
-    """A submission's worker with its cells run; started again where the submission ended it."""
+    """A submission's worker with its cells run; started again where the submission ended it.
+
+    It has another one for each pattern of operations that exercises forbid, `without` them.
+    """
 
     def __init__(
-        self, sandbox: Sandbox, submission: Submission, seed: int, faults: list[Fault]
+        self,
+        sandbox: Sandbox,
+        submission: Submission,
+        seed: int,
+        faults: list[Fault],
+        without: str = "",
     ) -> None:
         self.submission = submission
         self.results: dict[int, CellDone] = {}
         self._sandbox = sandbox
+        self._without = without
+        self._others: dict[str, Session] = {}
         self.seed = seed
         self._faults = faults
         self._worker: Worker | None = None
@@ -142,7 +153,20 @@ class Session:
         self.restart()
 
     def exercise(self, forbids: str) -> ExerciseChannel:
-        """A fresh fork of the state after all cells. Raises Lost."""
+        """A fresh fork of the state after all cells. Raises Lost.
+
+        What it forbids was removed from a worker of its own before the first cell. It is blocked
+        there, too, so that its use is named: the student's code could undo that, and win nothing.
+        """
+        if forbids != self._without:
+            if self._worker is None and not self.results:
+                self._run_cells()  # they are shown as this worker runs them
+            if forbids not in self._others:
+                other = Session(self._sandbox, self.submission, self.seed, [], forbids)
+                other._skipped = self._skipped.copy()
+                other._deadline = self._deadline
+                self._others[forbids] = other
+            return self._others[forbids].exercise(forbids)
         for attempt in (1, 2):
             if self._worker is None:
                 self._run_cells()
@@ -172,7 +196,7 @@ class Session:
                 raise Lost("crash", "The notebook ended its process again and again.")
             if time.monotonic() > self._deadline:
                 raise Lost("timeout", "The notebook took longer in all than a submission may.")
-            self._worker = self._sandbox.worker(self.seed)
+            self._worker = self._sandbox.worker(self.seed, self._without)
             lost = self._first_lost_cell(self._worker)
             if lost is None:
                 self._worker.end_leftovers()
@@ -212,7 +236,9 @@ class Session:
             self._faults.append(Fault("notebook", cell.name, message))
 
     def restart(self) -> None:
-        """Ends the worker; the next exercise gets a fresh one."""
+        """Ends the workers; the next exercise gets a fresh one."""
+        for other in self._others.values():
+            other.restart()
         if self._worker is not None:
             self._worker.close()
         self._worker = None
@@ -256,11 +282,11 @@ def _grade_exercises(
             )
         if hint and (wrong := [check for check in result.checks if not check.passed]):
             wrong[0].message += f"\n{hint}"
-        means = session.submission.means_to_unblock if exercise.forbids else []
-        if means and result.score:
+        ways = session.submission.hidden_ways if exercise.forbids else []
+        if ways and result.score:
             message = (
-                f"The notebook uses {', '.join(means)}, with which it could undo that "
-                f"{exercise.forbids_in_words} are blocked; read it before you trust these points."
+                f"The notebook uses {', '.join(ways)}, with which it could reach "
+                f"{exercise.forbids_in_words}; read it before you trust these points."
             )
             noted.append(Fault("forbidden", exercise.name, message))
         if result.score < result.max_score:
@@ -310,6 +336,8 @@ def _grade_exercise(
                 verdict.failure = gone
             if channel is not None:
                 forbidden |= set(filter(OPERATION.fullmatch, channel.forbidden))
+            if exercise.forbids and SAYS_REMOVED in str(verdict.failure):
+                forbidden.add(exercise.forbids_in_words)  # and has undone that it is blocked
             if isinstance(verdict.failure, Lost):
                 if channel is not None:
                     channel.close()

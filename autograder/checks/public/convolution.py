@@ -28,7 +28,9 @@ from autograder.subject import Subject
 CONVOLUTIONS = r"(::|_)(q?conv(\d|_|$)|convolution)"
 POOLING = r"_(un)?pool\d"
 # What torch does not see, by the names that a solution imports.
-ELSEWHERE = r"^(scipy\.(signal|ndimage)|skimage|cv2|tensorflow|keras|jax|flax)\b"
+ELSEWHERE = (
+    r"^(scipy\.(signal|ndimage)|skimage|cv2|tensorflow|keras|jax|flax|torch\._(refs|decomp))\b"
+)
 # interpolate has one operation for each of its modes; "area" is an adaptive average.
 UPSAMPLING = r"::pixel_shuffle|::_?upsample_|adaptive_avg_pool2d"
 

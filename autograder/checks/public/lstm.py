@@ -25,7 +25,7 @@ from autograder.subject import StudentObject, Subject
 
 # Every way to torch's LSTMs leads through one of these; the cells of other kinds are no LSTMs.
 LSTMS = r"::.*lstm|::mkldnn_rnn_layer"
-ELSEWHERE = r"^(tensorflow|keras|jax|flax|onnxruntime)\b"
+ELSEWHERE = r"^(tensorflow|keras|jax|flax|onnxruntime|torch\._(refs|decomp))\b"
 IN_WORDS = "torch's own LSTM and LSTMCell, or another library's"
 
 EXERCISES: tuple[Exercise, ...] = (
