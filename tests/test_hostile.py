@@ -1,54 +1,34 @@
-"""Hostile submissions, and right but odd ones, through grade(): each gets the points it earned.
+"""Hostile submissions, and right but odd ones, through grade(): each gets the points it earned."""
 
-A file of tests/attacks is one attack. Its first line says the idea; the next ones say where its
-code goes ("where": the exercises whose solution cells it replaces, or the first or last cell),
-which exercises it costs ("costs", all of their points; with a minus, only some), and which fault
-is due ("fault": its kind and what it names).
-"""
-
+import contextlib
 import gc
 import json
-import re
+import os
+import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import nbformat
+import psutil
 import pytest
+import torch
 
 from autograder.build import solution_notebook
 from autograder.grade import grade, open_sandbox
 from autograder.report import Report
-from autograder.sandbox.client import Sandbox
-from autograder.sandbox.messages import Limits
+from autograder.sandbox.client import IsolationUnavailable, Sandbox
+from tests.hostile import ATTACKS, LIMITS, Attack, honest_notebook, lost, told
+from tests.test_sandbox import scratch_folders, wait_until
 
-ATTACKS = sorted((Path(__file__).parent / "attacks").glob("*.py"))
-LIMITS = Limits(
-    cell_seconds=4.0,
-    call_seconds=4.0,
-    exercise_seconds=6.0,
-    submission_seconds=60.0,
-    memory_bytes=2**30,
+ROOT = Path(__file__).resolve().parents[1]
+# Where attacks try to write, and under which names.
+OUTSIDE = ("/", "/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/etc", str(Path.home()), str(ROOT))
+LEFT = (
+    *("report.json", "results.json", "gradebook.db", "conftest.py", "gradus-left-here"),
+    *("sitecustomize.py", "usercustomize.py", "planted.pth", ".ipython/profile_default"),
 )
-
-
-@dataclass
-class Attack:
-    """What the comments at the head of an attack say."""
-
-    idea: str
-    where: list[str]
-    costs: list[str]
-    fault: str
-    source: str
-
-    @classmethod
-    def read(cls, path: Path) -> "Attack":
-        source = path.read_text()
-        fields = dict(re.findall(r"^# (where|costs|fault): (.*)$", source, re.MULTILINE))
-        idea = source.splitlines()[0].removeprefix("# ")
-        words = {key: fields.get(key, "").split() for key in ("where", "costs")}
-        return cls(idea, words["where"], words["costs"], fields.get("fault", ""), source)
+INSTALLED = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), torch.__path__[0])
 
 
 @pytest.fixture(scope="module")
@@ -58,47 +38,67 @@ def strict() -> Iterator[Sandbox]:
         yield opened
 
 
-def submission(assignment, attack: Attack) -> bytes:
-    if attack.where in (["first"], ["last"]):
-        notebook = solution_notebook(assignment)
-        cell = nbformat.v4.new_code_cell(attack.source)
-        notebook.cells.insert(0 if attack.where == ["first"] else len(notebook.cells), cell)
-    else:
-        first, *others = attack.where
-        sources = {first: attack.source} | dict.fromkeys(others, "# in another cell")
-        notebook = solution_notebook(assignment, sources)
-    return nbformat.writes(notebook).encode()
+ALONE = [
+    pytest.param(name, marks=[] if name == "auto" else pytest.mark.slow)
+    for name in ("auto", "namespaces", "bubblewrap", "landlock")
+]
 
 
-def lost(report: Report) -> dict[str, float]:
-    """The exercises that lost points, and the points that they kept."""
-    return {e.name: e.score for e in report.exercises if e.score < e.max_score}
+@pytest.fixture(scope="module", params=ALONE)
+def alone(request: pytest.FixtureRequest) -> Iterator[tuple[Sandbox, int]]:
+    """The same in each isolation that this machine offers, and its processes when it is idle."""
+    try:
+        with open_sandbox(request.param, LIMITS) as opened:
+            yield opened, processes(opened)
+    except IsolationUnavailable as error:
+        pytest.skip(str(error))
 
 
-def told(report: Report) -> str:
-    faults = [f"{fault.kind} {fault.where}: {fault.message}" for fault in report.faults]
-    checks = [
-        f"{e.name}, {c.name}: {c.message}"
-        for e in report.exercises
-        for c in e.checks
-        if not c.passed
-    ]
-    return "\n".join([*faults, *checks])
+@pytest.fixture(scope="module")
+def undisturbed(convolution) -> Report:
+    """What somebody else's submission gets where no attack has been."""
+    with open_sandbox("auto", LIMITS) as fresh:
+        return grade(honest_notebook(convolution), convolution, sandbox=fresh)
 
 
-@pytest.mark.parametrize("path", ATTACKS, ids=lambda path: path.stem)
-def test_an_attack_gains_nothing_and_costs_nobody_else(path, convolution, strict):
-    attack = Attack.read(path)
-    report = grade(submission(convolution, attack), convolution, sandbox=strict)
+def outside() -> set[str]:
+    """What there is where no submission may write, as far as the attacks try to."""
+    left = {os.path.join(folder, name) for folder in OUTSIDE for name in LEFT}
+    there = {os.path.join(path, name) for path in INSTALLED for name in os.listdir(path)}
+    return {path for path in left if os.path.lexists(path)} | there
 
-    whole = {name for name in attack.costs if not name.startswith("-")}
-    some = {name[1:] for name in attack.costs if name.startswith("-")} - {""}
-    assert set(lost(report)) == whole | some, told(report)
-    assert {name for name, score in lost(report).items() if score == 0} >= whole, told(report)
+
+def processes(sandbox: Sandbox) -> int:
+    """How many of the sandbox's processes are alive."""
+    alive = 0
+    for process in psutil.Process(sandbox._process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            alive += process.status() != psutil.STATUS_ZOMBIE
+    return alive
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(attack, id=attack.name, marks=[pytest.mark.slow] if attack.slow else [])
+        for attack in map(Attack.read, ATTACKS)
+    ],
+)
+def test_an_attack_gains_nothing_and_costs_nobody_else(attack, convolution, alone, undisturbed):
+    sandbox, idle = alone
+    gc.collect()
+    there, descriptors = outside(), os.listdir("/proc/self/fd")
+    data = attack.notebook(convolution)
+    report = grade(data, convolution, sandbox=sandbox)
+    if attack.again:
+        report = grade(data, convolution, sandbox=sandbox)
+    next_one = grade(honest_notebook(convolution), convolution, sandbox=sandbox)
+
+    assert set(lost(report)) == attack.loses, told(report)
+    assert {n for n in lost(report) if not lost(report)[n]} >= attack.loses_whole, told(report)
     assert report.score == 100 - sum(
-        e.max_score - e.score for e in report.exercises if e.name in whole | some
+        e.max_score - e.score for e in report.exercises if e.name in attack.loses
     )
-    assert attack.idea.endswith(".")
     if attack.fault:
         kind, where = attack.fault.split(" ", 1)
         found = [f for f in report.faults if f.kind == kind and where in f.where]
@@ -106,13 +106,28 @@ def test_an_attack_gains_nothing_and_costs_nobody_else(path, convolution, strict
         assert where in f"{found[0].where} {found[0].message}"
     assert len(report.to_json()) < 10**6
     assert Report.from_json(report.to_json()) == report
+
+    same = {"isolation": undisturbed.isolation}
+    assert msgspec.structs.replace(next_one.without_times(), **same) == undisturbed.without_times()
+    assert outside() == there
     gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= len(descriptors)
+    assert wait_until(lambda: processes(sandbox) == idle), "something outlives its submission"
+    assert wait_until(lambda: not scratch_folders(sandbox))
+
+
+def test_each_attack_says_what_it_is_about():
+    attacks = [Attack.read(path) for path in ATTACKS]
+    assert len({attack.idea for attack in attacks}) == len(attacks) >= 65
+    for attack in attacks:
+        assert attack.idea.endswith("."), attack.name
+        assert attack.where, attack.name
 
 
 def test_the_source_of_a_stand_in_is_not_told(convolution, strict):
     # The grader lends a right conv_output_size where the student's is wrong.
-    attack = Attack.read(Path(__file__).parent / "attacks" / "steals_the_stand_in.py")
-    report = grade(submission(convolution, attack), convolution, sandbox=strict)
+    attack = Attack.read(ROOT / "tests" / "attacks" / "steals_the_stand_in.py")
+    report = grade(attack.notebook(convolution), convolution, sandbox=strict)
     assert "span" not in told(report)
     assert "def conv_output_size" not in told(report)
 
@@ -278,6 +293,24 @@ def test_a_solution_further_down_counts_where_its_own_cell_is_blank(convolution,
     )
     report = grade(json.dumps(notebook).encode(), convolution, sandbox=strict)
     assert report.score == 100, told(report)
+
+
+@pytest.mark.parametrize(
+    ("before", "costs"),
+    [
+        ("assert torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), kernel).sum() == 16\n", False),
+        ("table = torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), kernel)\n", False),
+        ("1 / 0\n", True),
+    ],
+)
+def test_a_cell_may_use_what_its_exercise_forbids_for_a_comparison(
+    before, costs, convolution, strict
+):
+    notebook = solution_notebook(convolution)
+    (cell,) = (c for c in notebook.cells if c["id"] == "conv2d")
+    cell["source"] = f"kernel = torch.ones(1, 1, 2, 2)\n{before}{cell['source']}"
+    report = grade(nbformat.writes(notebook).encode(), convolution, sandbox=strict)
+    assert ("conv2d" in lost(report)) == costs, told(report)
 
 
 def test_the_same_submission_and_seed_give_the_same_report(convolution, strict):

@@ -1,6 +1,7 @@
 # A call that kills every process that it can find above itself.
 # where: receptive_field
 # costs: receptive_field
+# harms: it ends processes where it may
 import os
 
 

@@ -1,6 +1,6 @@
-# The worker's own code runs beside ours: replace what blocks the operations before it is used.
-# This one is not prevented: it keeps its points, and a fault asks a person to read it.
+# Replaces the worker's own code for blocking operations, before it is used.
 # where: conv2d
+# costs: conv2d
 # fault: forbidden conv2d
 import contextlib
 import sys

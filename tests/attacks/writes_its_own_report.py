@@ -1,6 +1,7 @@
 # Writes reports, scores and notebooks wherever it may.
 # where: receptive_field
 # costs: receptive_field
+# harms: it writes into folders of others where it may
 import json, os
 
 for folder in (".", "/tmp", "/", "..", os.path.expanduser("~"), "/dev/shm"):
