@@ -1,6 +1,7 @@
 # An answer of 2 GB that takes no memory here.
 # where: zero_pad2d
 # costs: zero_pad2d
+# slow: fills_two_gigabytes is of its kind
 import torch
 
 

@@ -2,6 +2,7 @@
 # where: conv2d
 # costs: conv2d
 # fault: forbidden conv2d
+# slow: scipy computes for seconds; uses_torchs_own_copies is of its kind
 import torch
 from scipy import signal as dsp
 
