@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from autograder.compare import Comparison
     from autograder.report import Fault, Graded, Report
     from autograder.store import Store
+    from autograder.survivors import Survey
     from autograder.verify import Proof
 
 # What needs torch is imported where it is used: --help and a mistyped name answer at once.
@@ -864,6 +865,63 @@ def verify(
             raise typer.Exit(1)
 
 
+@app.command()
+def mutants(
+    assignments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ASSIGNMENT]...", help="All where none is named.")
+    ] = None,
+    exercise: Annotated[
+        list[str] | None, typer.Option(help="Only this exercise's; may be repeated.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes. One for every processor where not given.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the tables as Markdown, too.")
+    ] = None,
+) -> None:
+    """Change the solutions by a little, in every way, and see whether the checks notice.
+
+    It is a part of gradus verify. Exits with 1 where a mutant survives that nobody has explained.
+    """
+    with _tidy_exit():
+        from autograder.batch import available_processors
+        from autograder.checks import TOPICS
+        from autograder.survivors import markdown, survey
+
+        surveys = {}
+        for assignment in [_assignment(name) for name in assignments or TOPICS]:
+            with _progress() as bar:
+                surveys[assignment.name] = survey(
+                    assignment,
+                    exercise or (),
+                    jobs=jobs or available_processors(),
+                    progress=partial(_advance, bar, bar.add_task(assignment.name, total=None)),
+                )
+            _print_generated(assignment.name, surveys[assignment.name], Console())
+        if write is not None:
+            write.write_text(markdown(surveys), encoding="utf-8")
+        if any(found for some in surveys.values() for one in some for found in one.problems()):
+            raise typer.Exit(1)
+
+
+def _print_generated(name: str, surveys: list[Survey], out: Console) -> None:
+    from autograder.survivors import COLUMNS, row
+
+    table = Table(title=f"{name}: generated mutants", box=SIMPLE_HEAD)
+    table.add_column("exercise")
+    for title in COLUMNS:
+        table.add_column(title, justify="right")
+    for found in surveys:
+        table.add_row(found.exercise, *row([found]))
+    table.add_section()
+    table.add_row("all", *row(surveys))
+    out.print(table)
+    for found in surveys:
+        for problem in found.problems():
+            out.print(f"✗ {problem}", markup=False, style="red")
+
+
 def _advance(bar: Progress, task: TaskID, done: int, of: int) -> None:
     bar.update(task, completed=done, total=of)
 
@@ -890,7 +948,10 @@ def _print_proof(proof: Proof, mutants: bool, out: Console) -> None:
             cells = (one.exercise, one.mutant, one.check, f"{one.cases}", f"{one.lost:g}")
             by_check.add_row(*map(escape, cells))
         out.print(by_check)
-    for problem in proof.problems:
+    if proof.generated:
+        _print_generated(proof.assignment, proof.generated, out)
+    generated = {problem for found in proof.generated for problem in found.problems()}
+    for problem in [problem for problem in proof.problems if problem not in generated]:
         out.print(f"✗ {problem}", markup=False, style="red")
     if not proof.problems:
         out.print(

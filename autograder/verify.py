@@ -1,7 +1,8 @@
 """`gradus verify`: the grader graded, an assignment at a time.
 
-Right solutions get everything, wrong ones lose in their own exercise and only there, the released
-notebook and the published code give nothing away, and lesson and checks agree.
+Right solutions get everything, wrong ones lose in their own exercise and only there, small changes
+of a solution are noticed or explained, the released notebook and the published code give nothing
+away, and lesson and checks agree.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from autograder.build import is_fresh, solution_notebook
 from autograder.grade import grade, open_sandbox
 from autograder.leaks import leaks
 from autograder.report import Report
+from autograder.survivors import Survey, survey
 
 PUBLIC_SHARE = (0.4, 0.6)  # of each exercise's points
 
@@ -47,6 +49,7 @@ class Proof:
     accepted: dict[str, int] = field(default_factory=dict)
     caught: list[Caught] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    generated: list[Survey] = field(default_factory=list)
 
 
 def verify(
@@ -92,6 +95,10 @@ def verify(
         progress(done, of)
         proof.problems += [problem] if problem else []
     proof.caught.sort(key=lambda one: names.index(one.exercise))
+    proof.generated = survey(
+        assignment, jobs=jobs, progress=lambda done, more: progress(of + done, of + more)
+    )
+    proof.problems += [problem for found in proof.generated for problem in found.problems()]
     return proof
 
 

@@ -26,6 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LAYERS = [
     ["", "cli"],
     ["demo", "doctor", "verify"],
+    ["survivors"],
     ["adapters", "batch", "build", "leaks", "store", "students"],
     ["grade"],
     ["assignment", "notebook", "publish", "submission"],
@@ -36,6 +37,7 @@ LAYERS = [
         "check",
         "compare",
         "feedback",
+        "mutation",
         "operations",
         "sandbox",
         "show",

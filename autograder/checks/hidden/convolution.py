@@ -114,6 +114,7 @@ def agrees_for_small_axes(student, n, kernel_size, stride, padding, dilation, ex
 @example(arguments={"n": 5, "kernel_size": 3, "padding": -1})
 @example(arguments={"n": 0, "kernel_size": 1})
 @example(arguments={"n": -3, "kernel_size": 1})
+@example(arguments={"n": 0, "kernel_size": 1, "padding": 2})
 def refuses_arguments_out_of_range(student, arguments):
     """Raises ValueError where a size, the stride or the dilation is below 1, or the padding below
     0."""
@@ -162,6 +163,7 @@ def adds_no_more_than_needed(student, n, kernel_size, stride, dilation, expected
 
 @check("same_padding", points=1, hint="Long axes, and axes shorter than the kernel or the stride.")
 @example(arguments=(1, 7), pair=(3, 3))
+@example(arguments=(4, 3), pair=(1, 1))
 @example(arguments=(1, 4, 5), pair=(1, 2))
 @example(arguments=(3, 3, 7), pair=(0, 0))
 @example(arguments=(13, 2, 5), pair=(0, 0))
