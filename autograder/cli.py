@@ -844,6 +844,7 @@ def verify(
         from autograder.batch import available_processors
         from autograder.build import BuildError
         from autograder.checks import TOPICS
+        from autograder.survivors import ReviewError
         from autograder.verify import verify as prove
 
         proofs = []
@@ -857,7 +858,7 @@ def verify(
                         jobs=jobs or available_processors(),
                         progress=partial(_advance, bar, task),
                     )
-                except BuildError as error:
+                except (BuildError, ReviewError) as error:
                     _stop(str(error), 1)
             proofs.append(proof)
             _print_proof(proof, mutants, Console())
@@ -886,18 +887,27 @@ def mutants(
     """
     with _tidy_exit():
         from autograder.batch import available_processors
+        from autograder.build import BuildError
         from autograder.checks import TOPICS
-        from autograder.survivors import markdown, survey
+        from autograder.survivors import ReviewError, markdown, survey
 
+        chosen = [_assignment(name) for name in assignments or TOPICS]
+        known = {one.name for assignment in chosen for one in assignment.exercises}
+        if unknown := sorted(set(exercise or ()) - known):
+            _stop(f"there is no exercise {unknown[0]!r}; there are: {', '.join(sorted(known))}")
         surveys = {}
-        for assignment in [_assignment(name) for name in assignments or TOPICS]:
+        for assignment in chosen:
             with _progress() as bar:
-                surveys[assignment.name] = survey(
-                    assignment,
-                    exercise or (),
-                    jobs=jobs or available_processors(),
-                    progress=partial(_advance, bar, bar.add_task(assignment.name, total=None)),
-                )
+                task = bar.add_task(assignment.name, total=None)
+                try:
+                    surveys[assignment.name] = survey(
+                        assignment,
+                        exercise or (),
+                        jobs=jobs or available_processors(),
+                        progress=partial(_advance, bar, task),
+                    )
+                except (BuildError, ReviewError) as error:
+                    _stop(str(error), 1)
             _print_generated(assignment.name, surveys[assignment.name], Console())
         if write is not None:
             write.write_text(markdown(surveys), encoding="utf-8")

@@ -516,9 +516,9 @@ def gradients(node: ast.AST, slot: Slot, scope: Scope) -> Iterator[ast.AST]:
     if not isinstance(node, ast.expr) or not _carries(node, scope):
         return
     if isinstance(node, ast.Name):
-        read = parent.attr if isinstance(parent, ast.Attribute) else ""
-        read = _called(parent) if isinstance(parent, ast.Call) else read
-        if not isinstance(node.ctx, ast.Load) or read in NO_TENSOR | PLAIN_CALLS:
+        read = isinstance(parent, ast.Attribute) and parent.attr in NO_TENSOR
+        plain = isinstance(parent, ast.Call) and _called(parent) in PLAIN_CALLS
+        if not isinstance(node.ctx, ast.Load) or read or plain:
             return
     elif not (
         (field == "value" and isinstance(parent, ast.Return))

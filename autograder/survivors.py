@@ -38,6 +38,10 @@ UNCHANGED = "the solution itself"
 CHUNK = 100  # mutants that are judged in one sandbox, which takes seconds to open
 
 
+class ReviewError(ValueError):
+    """survivors.toml can't be used; the message says why."""
+
+
 @dataclass(frozen=True)
 class Judged:
     """What became of a mutant: the check that killed it, "" where none did, and how, where it did
@@ -63,6 +67,7 @@ class Survey:
     generation: Generation
     judged: dict[str, Judged] = field(default_factory=dict)
     explained: dict[str, Explained] = field(default_factory=dict)  # as reviewed
+    unchanged: Judged = Judged("")  # the solution itself, as the text that mutants are made of
 
     @property
     def killed(self) -> int:
@@ -81,6 +86,8 @@ class Survey:
 
     def problems(self) -> Iterator[str]:
         """Survivors that nobody has explained, and explanations of what is no survivor."""
+        if self.unchanged.check:
+            yield f"the solution of {self.exercise}, judged alone, fails {self.unchanged.check}"
         survivors = {mutant.name for mutant in self.survivors}
         known = {mutant.name for mutant in self.generation.mutants}
         for name in sorted(survivors - self.explained.keys()):
@@ -91,10 +98,14 @@ class Survey:
 
 
 def reviewed(assignment: str, path: Path = REVIEWED) -> dict[str, dict[str, Explained]]:
-    """By exercise and mutant's name, why it may survive. Raises ValueError where the file says
+    """By exercise and mutant's name, why it may survive. Raises ReviewError where the file says
     it otherwise than with `mutants` and either `same` or `open`."""
     found: dict[str, dict[str, Explained]] = {}
-    for exercise, entries in tomllib.loads(path.read_text("utf-8")).get(assignment, {}).items():
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ReviewError(f"survivors.toml can't be read: {error}") from None
+    for exercise, entries in tables.get(assignment, {}).items():
         named = found.setdefault(exercise, {})
         for entry in entries:
             match entry:
@@ -103,10 +114,10 @@ def reviewed(assignment: str, path: Path = REVIEWED) -> dict[str, dict[str, Expl
                 case {"mutants": list(names), "open": str(why), **rest} if not rest:
                     reason = "open"
                 case _:
-                    raise ValueError(f"survivors.toml, {exercise}: {entry} says no reason")
+                    raise ReviewError(f"survivors.toml, {exercise}: {entry} says no reason")
             for name in names:
                 if name in named:
-                    raise ValueError(f"survivors.toml explains twice: {exercise}, {name}")
+                    raise ReviewError(f"survivors.toml explains twice: {exercise}, {name}")
                 named[name] = Explained(reason, why)
     return found
 
@@ -119,23 +130,20 @@ def survey(
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Survey]:
     """Judges the generated mutants of these exercises, all where none is named; calls `progress`
-    after each. Raises IsolationUnavailable."""
+    after each. Raises IsolationUnavailable, BuildError and ReviewError."""
     sources = solution_sources(assignment)
     names = [e.name for e in assignment.exercises if not exercises or e.name in exercises]
     surveys = {name: Survey(name, mutants_of(name, sources[name])) for name in names}
     explained = reviewed(assignment.name)
     for name, found in surveys.items():
         found.explained = explained.get(name, {})
-    # The solution too, as the text that the mutants are made of: it has to survive.
     mutants = [Generated(name, "", UNCHANGED, surveys[name].generation.original) for name in names]
     mutants += [mutant for found in surveys.values() for mutant in found.generation.mutants]
     for done, (index, judged) in enumerate(_judge_all(assignment, mutants, jobs), 1):
         progress(done, len(mutants))
         surveys[mutants[index].exercise].judged[mutants[index].name] = judged
     for found in surveys.values():
-        check = found.judged.pop(UNCHANGED).check
-        if check:
-            raise AssertionError(f"the solution of {found.exercise} fails {check}")
+        found.unchanged = found.judged.pop(UNCHANGED)
     return list(surveys.values())
 
 

@@ -426,7 +426,7 @@ def treats_rows_alone(student, d, h, z):
 @example(d=64, h=128, z=8)
 def every_parameter_gets_a_gradient(student, d, h, z):
     """From (logits, mu, logvar) gradients reach every parameter, x and eps; from the logits alone,
-    by way of z, logvar's too."""
+    by way of z, logvar's too; and x from each of mu and logvar alone."""
     model = student.VAE.keep(d, h, z)
     x, eps = grey((5, d), 1).float() + 0.1, tenths((5, z), 2).float() + 0.05
     cotangents = [tenths((5, size), 7 + size).float() + 0.05 for size in (d, z, z)]
@@ -444,6 +444,19 @@ def every_parameter_gets_a_gradient(student, d, h, z):
     expect_close(gradient_reaches(to_eps, "eps"), wanted, "the gradient to eps")
     _, (through,) = model.encode.gradients(x, cotangent=[to_z, to_z * eps * (logvar / 2).exp() / 2])
     expect_close(gradient_reaches(to_x, "x"), gradient_reaches(through, "x of encode"), "that to x")
+    # What of mu or logvar is detached is still the same in forward and in encode.
+    for number, name in enumerate(("mu", "logvar")):
+        heads = [torch.zeros_like(mu), torch.zeros_like(mu)]
+        heads[number] = cotangents[1]
+        _, (alone,) = model.encode.gradients(x, cotangent=heads)
+        some = bool((gradient_reaches(alone, "x of encode") != 0).any())
+        expect(some, f"no gradient of {name} reaches x", alone)
+        _, (to_x, _) = model.call.gradients(x, eps, cotangent=[torch.zeros_like(x), *heads])
+        expect_close(gradient_reaches(to_x, "x"), alone, f"the gradient of {name} to x")
+    _, (to_z,) = model.decode.gradients(mu, cotangent=cotangents[0])
+    _, (to_x,) = model.call.gradients(x, cotangent=cotangents[0])
+    _, (through,) = model.encode.gradients(x, cotangent=[to_z, torch.zeros_like(mu)])
+    expect_close(gradient_reaches(to_x, "x"), through, "the gradient to x without eps")
 
 
 @check("VAE", points=1, hint=DTYPE)
