@@ -3,7 +3,8 @@
 A mutant is judged as a submission is, in the sandbox, on its own exercise's checks alone: its cell
 with the functions and imports of the notebook that it uses. It is killed where a check fails in
 any of its cases, or does not come to an end. Checks that have a model trained come last, and none
-is run after the first that failed.
+is run after the first that failed. Where an exercise has such checks, a survivor takes
+half a minute, and its mutants are judged only where it is named.
 
 survivors.toml says of each mutant that survives why that is right: it computes the `same` for all
 that the exercise allows, or differs only in what the exercise leaves `open`. It is never published.
@@ -65,9 +66,15 @@ class Survey:
 
     exercise: str
     generation: Generation
+    left_out: bool = False
     judged: dict[str, Judged] = field(default_factory=dict)
     explained: dict[str, Explained] = field(default_factory=dict)  # as reviewed
     unchanged: Judged = Judged("")  # the solution itself, as the text that mutants are made of
+
+    @property
+    def sample(self) -> tuple[Generated, ...]:
+        """Those that are judged."""
+        return () if self.left_out else self.generation.mutants
 
     @property
     def killed(self) -> int:
@@ -77,7 +84,7 @@ class Survey:
     @property
     def survivors(self) -> list[Generated]:
         """Those that lost nothing, in order."""
-        return [m for m in self.generation.mutants if not self.judged[m.name].check]
+        return [m for m in self.sample if not self.judged[m.name].check]
 
     def count(self, reason: Reason) -> int:
         """How many survivors are explained so."""
@@ -89,11 +96,11 @@ class Survey:
         if self.unchanged.check:
             yield f"the solution of {self.exercise}, judged alone, fails {self.unchanged.check}"
         survivors = {mutant.name for mutant in self.survivors}
-        known = {mutant.name for mutant in self.generation.mutants}
+        known = {mutant.name for mutant in self.sample}
         for name in sorted(survivors - self.explained.keys()):
             yield f"generated mutant of {self.exercise} survives: {name}"
         for name in sorted(self.explained.keys() - survivors):
-            what = "does not survive" if name in known else "is not made any more"
+            what = "does not survive" if name in known else "is not judged"
             yield f"survivors.toml explains a mutant of {self.exercise} that {what}: {name}"
 
 
@@ -129,7 +136,8 @@ def survey(
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Survey]:
-    """Judges the generated mutants of these exercises, all where none is named; calls `progress`
+    """Judges the generated mutants of these exercises, of all that don't train where none is named;
+    calls `progress`
     after each. Raises IsolationUnavailable, BuildError and ReviewError."""
     sources = solution_sources(assignment)
     names = [e.name for e in assignment.exercises if not exercises or e.name in exercises]
@@ -137,13 +145,19 @@ def survey(
     explained = reviewed(assignment.name)
     for name, found in surveys.items():
         found.explained = explained.get(name, {})
-    mutants = [Generated(name, "", UNCHANGED, surveys[name].generation.original) for name in names]
-    mutants += [mutant for found in surveys.values() for mutant in found.generation.mutants]
+        trains = [item for item in assignment.checks if item.check.trains]
+        found.left_out = not exercises and name in {item.check.exercise for item in trains}
+    mutants = [
+        Generated(name, "", UNCHANGED, surveys[name].generation.original)
+        for name in names
+        if not surveys[name].left_out
+    ]
+    mutants += [mutant for found in surveys.values() for mutant in found.sample]
     for done, (index, judged) in enumerate(_judge_all(assignment, mutants, jobs), 1):
         progress(done, len(mutants))
         surveys[mutants[index].exercise].judged[mutants[index].name] = judged
     for found in surveys.values():
-        found.unchanged = found.judged.pop(UNCHANGED)
+        found.unchanged = found.judged.pop(UNCHANGED, found.unchanged)
     return list(surveys.values())
 
 
@@ -246,21 +260,24 @@ is *killed* where it loses a point; *by a limit*, where it hung, crashed or took
 *Equivalent* are those that Python compiles to what was there before; they are not judged. A
 survivor computes *the same* for all that its exercise allows, or differs in what the exercise
 leaves *open*: a person has looked at it, and `autograder/misconceptions/survivors.toml` says why.
-`gradus verify` fails where one is not explained. The share is killed / (made - equivalent):
-explained survivors count as not killed.
+`gradus verify` fails where one is not explained. The share is killed / judged, and the judged are
+made - equivalent - not judged: explained survivors count as not killed. The last column leaves the
+explained ones out: it is the share of those that are wrong. *Not judged* are the exercises that
+train models, where a survivor takes half a minute: `gradus mutants NAME --exercise EXERCISE` does.
 
 A name says which line of the solution was changed, docstrings and comments not counted, and how.
 
 `gradus mutants --write docs/generated-mutants.md` makes this page.
 """
 COLUMNS = (
-    *("made", "equivalent", "killed", "by a limit"),
-    *("the same", "left open", "unexplained", "killed of all"),
+    *("made", "equivalent", "not judged", "killed", "by a limit"),
+    *("the same", "left open", "unexplained", "killed of judged", "of the wrong"),
 )
 
 
 def row(surveys: Sequence[Survey]) -> tuple[str, ...]:
-    """The columns of these exercises together. The share is killed / (made - equivalent)."""
+    """The columns of these exercises together. The share is killed / judged, and the judged are
+    made - equivalent - not judged."""
     judged = sum(len(s.judged) for s in surveys)
     killed, same, left_open = (
         sum(s.killed for s in surveys),
@@ -270,11 +287,14 @@ def row(surveys: Sequence[Survey]) -> tuple[str, ...]:
     counts = (
         sum(s.generation.made for s in surveys),
         sum(s.generation.equivalent for s in surveys),
+        sum(len(s.generation.mutants) - len(s.sample) for s in surveys),
         killed,
         sum(bool(one.lost) for s in surveys for one in s.judged.values()),
         *(same, left_open, judged - killed - same - left_open),
     )
-    return (*map(str, counts), f"{killed / judged:.1%}" if judged else "")
+    wrong = judged - same - left_open
+    shares = [f"{killed / all_of_them:.1%}" for all_of_them in (judged, wrong) if all_of_them]
+    return (*map(str, counts), *(shares or ["", ""]))
 
 
 def markdown(assignments: dict[str, list[Survey]]) -> str:
@@ -297,7 +317,7 @@ def _share(surveys: Sequence[Survey], operator: str) -> tuple[str, ...]:
     judged = [
         survey.judged[mutant.name].check
         for survey in surveys
-        for mutant in survey.generation.mutants
+        for mutant in survey.sample
         if mutant.operator == operator
     ]
     killed = sum(map(bool, judged))

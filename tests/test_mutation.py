@@ -176,14 +176,14 @@ def test_a_survivor_has_to_be_explained_and_an_explanation_has_to_have_one(few, 
 
     found.explained = {same: Explained("same", "Both are 1.")}
     assert list(found.problems()) == []
-    assert module.row([found]) == ("4", "1", "2", "1", "1", "0", "0", "66.7%")
+    assert module.row([found]) == ("4", "1", "0", "2", "1", "1", "0", "0", "66.7%", "100.0%")
     found.explained |= {caught: Explained("open", "?"), "9: x": Explained("open", "?")}
     gone, killed = sorted(found.problems(), key=lambda problem: "does not survive" in problem)
-    assert gone.endswith("is not made any more: 9: x")
+    assert gone.endswith("is not judged: 9: x")
     assert killed.endswith(f"does not survive: {caught}")
     page = markdown({NAME: [found]})
     assert f"- The same: Both are 1.\n  - `{same}`" in page
-    assert f"| `{EXERCISE}` | 4 | 1 | 2 | 1 | 1 | 0 | 0 | 66.7% |" in page
+    assert f"| `{EXERCISE}` | 4 | 1 | 0 | 2 | 1 | 1 | 0 | 0 | 66.7% | 100.0% |" in page
 
 
 def test_a_solution_that_fails_its_own_checks_is_no_measure(monkeypatch):
