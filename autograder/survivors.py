@@ -216,7 +216,7 @@ def _first_failure(exercise: Exercise, checks: Sequence[Prepared], session: Sess
         for item in checks:
             try:
                 channel = channel or session.exercise(exercise.forbids)
-                channel.expect(item.requests, item.check.trains)
+                channel.expect(item.exchanges, item.check.trains)
                 for case in item.cases:
                     failure, _ = run_case(item.check, case, channel)
                     if isinstance(failure, Lost):
