@@ -18,7 +18,7 @@ import multiprocessing
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -207,7 +207,9 @@ def judge_mutant(mutant: Generated, used: str, assignment: Assignment, sandbox: 
     faults: list[Fault] = []
     checks = sorted(assignment.prepare(0)[exercise.name], key=lambda item: item.check.trains)
     with Session(sandbox, Submission({}, cells), 0, faults) as session:
-        return _first_failure(exercise, checks, session)
+        judged = _first_failure(exercise, checks, session)
+    ended = next((fault.kind for fault in faults if fault.kind != "notebook"), "")  # in its cell
+    return judged if judged.lost else replace(judged, lost=ended)
 
 
 def _first_failure(exercise: Exercise, checks: Sequence[Prepared], session: Session) -> Judged:

@@ -189,6 +189,7 @@ def test_a_survivor_has_to_be_explained_and_an_explanation_has_to_have_one(few, 
 def test_a_solution_that_fails_its_own_checks_is_no_measure(monkeypatch):
     broken = mutants_of(EXERCISE, "def receptive_field(layers):\n    return 1")
     monkeypatch.setattr(module, "mutants_of", lambda *_: type(broken)(broken.original, (), 0))
+    monkeypatch.setattr(module, "reviewed", lambda _: {})
     (found,) = survey(Assignment(NAME), [EXERCISE])
     (problem,) = found.problems()
     assert problem.startswith(f"the solution of {EXERCISE}, judged alone, fails ")
@@ -198,7 +199,7 @@ def test_the_command_names_survivors_and_exits_with_1(monkeypatch, tmp_path):
     generation = mutants_of("f", "def f(a):\n    return a + 1")
     judged = {mutant.name: Judged("law") for mutant in generation.mutants}
     judged["2: return a [+ → -] 1"] = Judged("")
-    found = Survey("f", generation, judged)
+    found = Survey("f", generation, judged=judged)
     monkeypatch.setattr(module, "survey", lambda *_, **__: [found])
     page = tmp_path / "page.md"
     done = CliRunner().invoke(app, ["mutants", NAME, "--write", str(page)])
