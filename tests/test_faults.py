@@ -323,7 +323,7 @@ def keep(request) -> Iterator[dict[str, Counter[str]]]:
     request.config.cache.set(f"{TABLE}/{request.node.name}", rows)
 
 
-SIZES = [pytest.param(0, 16), *(pytest.param(n, 60, marks=pytest.mark.slow) for n in range(1, 21))]
+SIZES = [pytest.param(0, 8), *(pytest.param(n, 60, marks=pytest.mark.slow) for n in range(1, 21))]
 
 
 @pytest.fixture
@@ -588,7 +588,7 @@ ENDINGS = {
     "gradus: SIGHUP": signal.SIGHUP,
 }
 HOLDUPS = ["disk full", "disk full for a while", "gradebook locked", "gradebook locked for a while"]
-RUNS = [pytest.param(0, 2), *(pytest.param(n, 8, marks=pytest.mark.slow) for n in range(1, 11))]
+RUNS = [pytest.param(n, 8, marks=pytest.mark.slow) for n in range(1, 11)]
 
 
 @pytest.fixture(scope="module")

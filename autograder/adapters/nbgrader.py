@@ -381,14 +381,17 @@ class Recorder(Autograde):  # type: ignore[misc]
         self.force = True  # the caller decides what is recorded
         self.writer = FilesWriter(parent=self, config=self.config)
         self._lock = _lock(_results(self.coursedir).parent)
-        try:
-            with _errors_of(self.log):
-                self.exporter = self.exporter_class(parent=self, config=self.config)
-        except NbGraderException as error:
-            raise NotRecorded(str(error)) from None
-        except StatementError as error:
-            raise _unreadable(self.coursedir, error) from None
-        self._before = self._in_gradebook()
+        with contextlib.ExitStack() as let_go:
+            let_go.enter_context(self._lock)
+            try:
+                with _errors_of(self.log):
+                    self.exporter = self.exporter_class(parent=self, config=self.config)
+            except NbGraderException as error:
+                raise NotRecorded(str(error)) from None
+            except StatementError as error:
+                raise _unreadable(self.coursedir, error) from None
+            self._before = self._in_gradebook()
+            let_go.pop_all()
 
     def store(self, seed: int, isolation: IsolationChoice) -> Store:
         """The course's results for this seed and isolation, which are then what is recorded."""
