@@ -596,7 +596,7 @@ def kill_and_restart(course: Path, seconds: float) -> int:
     return again
 
 
-MOMENTS = [pytest.param(n, marks=[] if n in (0, 11) else pytest.mark.slow) for n in range(20)]
+MOMENTS = [pytest.param(n, marks=[] if n == 11 else pytest.mark.slow) for n in range(20)]
 
 
 @pytest.mark.parametrize("number", MOMENTS)
