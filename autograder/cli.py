@@ -911,7 +911,9 @@ def mutants(
             _print_generated(assignment.name, surveys[assignment.name], Console())
         if write is not None:
             write.write_text(markdown(surveys), encoding="utf-8")
-        if any(found for some in surveys.values() for one in some for found in one.problems()):
+        problems = [found for some in surveys.values() for one in some for found in one.problems()]
+        _print_problems(problems, Console())
+        if problems:
             raise typer.Exit(1)
 
 
@@ -927,9 +929,11 @@ def _print_generated(name: str, surveys: list[Survey], out: Console) -> None:
     table.add_section()
     table.add_row("all", *row(surveys))
     out.print(table)
-    for found in surveys:
-        for problem in found.problems():
-            out.print(f"✗ {problem}", markup=False, style="red")
+
+
+def _print_problems(problems: Sequence[str], out: Console) -> None:
+    for problem in problems:
+        out.print(f"✗ {problem}", markup=False, style="red")
 
 
 def _advance(bar: Progress, task: TaskID, done: int, of: int) -> None:
@@ -960,9 +964,7 @@ def _print_proof(proof: Proof, mutants: bool, out: Console) -> None:
         out.print(by_check)
     if proof.generated:
         _print_generated(proof.assignment, proof.generated, out)
-    generated = {problem for found in proof.generated for problem in found.problems()}
-    for problem in [problem for problem in proof.problems if problem not in generated]:
-        out.print(f"✗ {problem}", markup=False, style="red")
+    _print_problems(proof.problems, out)
     if not proof.problems:
         out.print(
             f"✓ {proof.assignment}: the solution has all points for {proof.seeds} seeds, the "
