@@ -167,8 +167,7 @@ def grade(
         recording = Recording(known, entries, seed, isolation, force) if record else None
         store = recording.store if recording is not None else None
         take = recording.take if recording is not None else None
-        reports, interrupted = _grade(entries, known, jobs, seed, isolation, store, take, force)
-        done = [report for report in reports if report is not None]
+        done, interrupted = _grade(entries, known, jobs, seed, isolation, store, take, force)
         failures = recording.failures if recording is not None else []
         if json is not None and not to_stdout:
             failures += _write_json(done, json)
@@ -282,14 +281,15 @@ def _grade(
     store: Store | None = None,
     take: Callable[[Graded], Iterable[str]] | None = None,
     force: bool = False,
-) -> tuple[list[Report | None], bool]:
-    """The Reports in the entries' order, None for what was not begun; True where interrupted.
+) -> tuple[Sequence[Report], bool]:
+    """The Reports of what is done, in the entries' order; True where it was interrupted.
 
     `take` is handed each result as it is done, and what it says of it is shown.
     """
     from autograder.batch import grade_all, worthwhile_jobs
+    from autograder.spool import Spool
 
-    reports: list[Report | None] = [None] * len(entries)
+    reports = Spool()
     with _progress() as progress:
         task = progress.add_task(assignment.name, total=len(entries))
         try:
@@ -304,9 +304,10 @@ def _grade(
             )
             with contextlib.closing(grading):
                 for index, graded in grading:
-                    report = reports[index] = graded.report
-                    for fault in report.faults:
-                        progress.console.print(_fault_line(report, fault), soft_wrap=True)
+                    reports.put(index, graded.report)
+                    for fault in graded.report.faults:
+                        told = _fault_line(graded.report, fault)
+                        progress.console.print(told, soft_wrap=True)
                     for line in take(graded) if take is not None else ():
                         progress.console.print(Text(_printable(line)), soft_wrap=True)
                     progress.advance(task)
@@ -593,8 +594,7 @@ def regrade(
         recording = Recording(known, entries, seed, isolation)
         outdated = _outdated(recording, entries)
         how = known, jobs, recording.seed, isolation, recording.store
-        reports, interrupted = _grade(outdated, *how) if outdated else ([], False)
-        done = [report for report in reports if report is not None]
+        done, interrupted = _grade(outdated, *how) if outdated else ([], False)
         _print_regraded(recording, known, done)
         if interrupted:
             _say(f"interrupted: {len(done)} of {len(outdated)} are graded; nothing was recorded")
@@ -1058,8 +1058,7 @@ def demo(
             _stop(str(error))
         except OSError as error:
             _stop(f"{output} can't be written: {error.strerror}")
-        reports, interrupted = _grade(entries, _assignment(NAME), None, 0, Isolation.auto)
-        done = [report for report in reports if report is not None]
+        done, interrupted = _grade(entries, _assignment(NAME), None, 0, Isolation.auto)
         _print_table(done, Console())
         report_file, page = output / "reports.jsonl", output / "report.html"
         failures = [*_write_json(done, report_file), *_write_html(done, page)]

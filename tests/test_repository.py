@@ -44,7 +44,7 @@ LAYERS = [
         "strategies",
         "subject",
     ],
-    ["fixtures", "report"],
+    ["fixtures", "report", "spool"],
 ]
 LAYER_OF = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 

@@ -5,7 +5,7 @@ Whatever came from students is escaped, and the page's own policy forbids script
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
@@ -67,15 +67,18 @@ details { margin: .3rem 0; } summary { cursor: pointer; }
 
 def write_html(reports: Sequence[Report], path: Path) -> None:
     """Writes the class's report, whole or not at all; raises OSError."""
-    write_whole(path, [class_html(reports).encode("utf-8", "replace")])
+    write_whole(path, (part.encode("utf-8", "replace") for part in _parts(reports)))
 
 
 def class_html(reports: Sequence[Report]) -> str:
     """The page: the class's figures, every score, the checks that failed, every student."""
+    return "".join(_parts(reports))
+
+
+def _parts(reports: Sequence[Report]) -> Iterator[str]:
     names = list(dict.fromkeys(report.assignment for report in reports))
     title = f"{', '.join(names) or 'No assignment'}: the class's report"
-    students = "".join(_student(number, report) for number, report in enumerate(reports, 1))
-    return f"""<!DOCTYPE html>
+    yield f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -84,9 +87,10 @@ def class_html(reports: Sequence[Report]) -> str:
 <div class="overview"><div>{_figures(reports)}</div>{_histogram(reports)}</div>
 <h2>Scores</h2>{_scores(reports)}
 <h2>Which checks failed how often</h2>{_failed_checks(reports)}
-<h2>Students</h2>{students}
-</body></html>
-"""
+<h2>Students</h2>"""
+    for number, report in enumerate(reports, 1):
+        yield _student(number, report)
+    yield "\n</body></html>\n"
 
 
 def percent(report: Report) -> float:
