@@ -15,7 +15,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -32,7 +32,7 @@ from autograder.sandbox import isolation as system
 from autograder.sandbox.client import IsolationChoice, IsolationUnavailable, Sandbox
 from autograder.sandbox.parent import IsolationName
 from autograder.store import Store
-from autograder.submission import UnreadableNotebook, read_file
+from autograder.submission import UnreadableNotebook, bytes_of
 
 ATTEMPTS = 3  # so often a submission is begun whose grading process is killed
 ENDING_SECONDS = 10.0
@@ -44,11 +44,11 @@ class NothingToGrade(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """A student, and the notebook that they handed in: its path or bytes, None where there is
-    none. `note` says what was unusual about it."""
+    """A student, and the notebook that they handed in: its path or bytes, why it could not be
+    read, or None where there is none. `note` says what was unusual about it."""
 
     student: str
-    notebook: Path | bytes | None
+    notebook: Path | bytes | UnreadableNotebook | None
     note: str = ""
 
 
@@ -155,16 +155,18 @@ def grade_all(
     isolation: IsolationChoice = "auto",
     store: Store | None = None,
     force: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> Generator[tuple[int, Graded], None, None]:
     """Grades all entries: yields each one's index and Report, as they are done.
 
     With several `jobs`, in so many processes, each with a sandbox of its own; one that is killed
-    is replaced and its submission begun anew. Close the iterator to end them early.
+    is replaced and its submission begun anew. With `elsewhere`, it grades instead of this machine.
+    Close the iterator to end them early.
 
     With a `store`, what cells put out is kept too, and results are kept there as they are done;
     what it holds already is not graded again, unless by `force`.
 
-    Raises IsolationUnavailable, and OSError where the store can't be written.
+    Raises IsolationUnavailable, NoCluster, and OSError where the store can't be written.
     """
     waiting = []
     for index, entry in enumerate(entries):
@@ -175,7 +177,9 @@ def grade_all(
         else:
             waiting.append(index)
     grading = Grading(assignment.name, seed, isolation, keep_outputs=store is not None)
-    if min(jobs, len(waiting)) > 1:
+    if elsewhere is not None and waiting:
+        results = elsewhere(entries, waiting, assignment, grading)
+    elif min(jobs, len(waiting)) > 1:
         results = _grade_in_processes(entries, waiting, assignment, jobs, grading)
     else:
         results = _grade_here(entries, waiting, assignment, grading)
@@ -201,7 +205,7 @@ def digest(entry: Entry) -> str:
     if entry.notebook is None:
         return ""
     try:
-        data = entry.notebook if isinstance(entry.notebook, bytes) else read_file(entry.notebook)
+        data = bytes_of(entry.notebook)
     except UnreadableNotebook:
         return ""
     return hashlib.sha256(data).hexdigest()
@@ -233,6 +237,17 @@ class Grading:
     isolated: bool = False  # the isolation was had before, for the same submissions
 
 
+class NoCluster(RuntimeError):
+    """What grades elsewhere can't, or not any more; the message says why, and what to do."""
+
+
+# Grades the entries at the indices, and yields as grade_all does.
+Elsewhere = Callable[
+    [Sequence[Entry], Sequence[int], Assignment, Grading],
+    Generator[tuple[int, Graded], None, None],
+]
+
+
 class Grader:
     """Grades one submission after another in one sandbox, and in a fresh one where that failed.
 
@@ -258,6 +273,22 @@ class Grader:
         self._sandbox = None
         self._stack.close()
 
+    def turn_to(self, assignment: Assignment, grading: Grading) -> None:
+        """Grades for something else from now on; the sandbox stays, where it serves."""
+        if grading.isolation != self._grading.isolation:
+            self.close()
+        self._assignment, self._grading = assignment, grading
+
+    def sandbox(self) -> Sandbox:
+        """The sandbox, opened where it is not. Raises IsolationUnavailable."""
+        if self._sandbox is None:
+            opened = open_sandbox(self._grading.isolation)
+            self._sandbox = self._stack.enter_context(opened)
+            # From now on no weaker one will do, whatever happens to this one.
+            isolation = self._sandbox.isolation
+            self._grading = replace(self._grading, isolation=isolation, isolated=True)
+        return self._sandbox
+
     def grade(self, entry: Entry) -> Graded:
         """The Report of an entry that has a notebook, whatever happens.
 
@@ -267,16 +298,10 @@ class Grader:
         graded = None
         for attempt in (1, 2):
             try:
-                if self._sandbox is None:
-                    opened = open_sandbox(self._grading.isolation)
-                    self._sandbox = self._stack.enter_context(opened)
-                    # From now on no weaker one will do, whatever happens to this one.
-                    isolation = self._sandbox.isolation
-                    self._grading = replace(self._grading, isolation=isolation, isolated=True)
                 graded = grade_with_outputs(
                     entry.notebook,
                     self._assignment,
-                    sandbox=self._sandbox,
+                    sandbox=self.sandbox(),
                     seed=self._grading.seed,
                     student=entry.student,
                 )
@@ -309,14 +334,18 @@ def _missing(entry: Entry, assignment: Assignment, seed: int) -> Report:
 
 def _not_graded(entry: Entry, assignment: Assignment, seed: int, reason: str) -> Report:
     data = b""
-    if isinstance(entry.notebook, bytes):
-        data = entry.notebook
-    elif entry.notebook is not None:
+    if entry.notebook is not None:
         with contextlib.suppress(UnreadableNotebook, OSError):
-            data = read_file(entry.notebook)
+            data = bytes_of(entry.notebook)
     message = f"Not graded: {reason}. The score of 0 says nothing about it; grade it again."
     digest = hashlib.sha256(data).hexdigest()
     return _ungraded(entry, assignment, seed, digest, Fault("crash", "", message))
+
+
+def given_up(entry: Entry, assignment: Assignment, seed: int, attempts: int, how: str) -> Graded:
+    """The result of a submission that was begun so often, and whose grading process ended."""
+    reason = f"the process that grades it ended {attempts} times {how}"
+    return Graded(_not_graded(entry, assignment, seed, reason))
 
 
 def _ungraded(entry: Entry, assignment: Assignment, seed: int, digest: str, fault: Fault) -> Report:
@@ -429,12 +458,8 @@ def _grade_in_processes(
                     if begun[index] < ATTEMPTS:
                         waiting.append(index)
                         continue
-                    reason = (
-                        f"the process that grades it ended {ATTEMPTS} times ({how}); perhaps the "
-                        "machine's memory is full, then fewer --jobs help"
-                    )
-                    report = _not_graded(entries[index], assignment, grading.seed, reason)
-                    yield index, Graded(report)
+                    how = f"({how}); perhaps the machine's memory is full, then fewer --jobs help"
+                    yield index, given_up(entries[index], assignment, grading.seed, ATTEMPTS, how)
                     continue
                 if isinstance(answer, IsolationUnavailable):
                     if not grading.isolated:

@@ -2,8 +2,8 @@
 
 Exit status: 0 when all was done, whatever the scores; 1 when a score is below --fail-under, a
 submission could not be graded, a score fits no row of the roster, compared scores differ, a
-release is stale, or a proof fails; 2 when something given is unknown, or a file can't be written;
-3 when submissions can't be isolated here; 130 when interrupted.
+release is stale, or a proof fails; 2 when something given is unknown, a file can't be written, or
+the cluster can't grade; 3 when submissions can't be isolated here; 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from autograder.adapters.nbgrader import Recorder
     from autograder.adapters.roster import Export
     from autograder.assignment import Assignment
-    from autograder.batch import Entry
+    from autograder.batch import Elsewhere, Entry
     from autograder.compare import Comparison
     from autograder.report import Fault, Graded, Report
     from autograder.store import Store
@@ -146,6 +146,14 @@ def grade(
     force: Annotated[
         bool, typer.Option("--force", help="With --record: grade and record everything anew.")
     ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tcp://HOST:PORT",
+            help="Grade in the workers of this dask scheduler. Results are kept, so an interrupted "
+            "run goes on.",
+        ),
+    ] = None,
 ) -> None:
     """Grade notebooks: every submission gets a Report."""
     with _tidy_exit():
@@ -164,10 +172,19 @@ def grade(
         _check_writable(outputs)
         if force and not record:
             _stop("--force goes with --record")
+        if cluster is not None and jobs is not None:
+            _stop("--jobs is for this machine; on a cluster, as many are graded as have a worker")
         recording = Recording(known, entries, seed, isolation, force) if record else None
         store = recording.store if recording is not None else None
+        if store is None and cluster is not None:
+            from autograder.store import Store
+
+            store = Store(Path(".gradus", "results"), known, seed, isolation.value)
         take = recording.take if recording is not None else None
-        done, interrupted = _grade(entries, known, jobs, seed, isolation, store, take, force)
+        with _elsewhere(cluster) as elsewhere:
+            done, interrupted = _grade(
+                entries, known, jobs, seed, isolation, store, take, force, elsewhere
+            )
         failures = recording.failures if recording is not None else []
         if json is not None and not to_stdout:
             failures += _write_json(done, json)
@@ -281,6 +298,7 @@ def _grade(
     store: Store | None = None,
     take: Callable[[Graded], Iterable[str]] | None = None,
     force: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> tuple[Sequence[Report], bool]:
     """The Reports of what is done, in the entries' order; True where it was interrupted.
 
@@ -301,6 +319,7 @@ def _grade(
                 isolation=isolation.value,
                 store=store,
                 force=force,
+                elsewhere=elsewhere,
             )
             with contextlib.closing(grading):
                 for index, graded in grading:
@@ -314,6 +333,20 @@ def _grade(
         except KeyboardInterrupt:
             return reports, True
     return reports, False
+
+
+@contextlib.contextmanager
+def _elsewhere(cluster: str | None) -> Iterator[Elsewhere | None]:
+    """What grades instead of this machine: the cluster of the scheduler at that address."""
+    if cluster is None:
+        yield None
+        return
+    try:
+        from autograder.cluster import Cluster
+    except ModuleNotFoundError as error:
+        _stop(f"--cluster needs dask.distributed ({error}): pip install '.[cluster]' installs it")
+    with Cluster(cluster) as opened:
+        yield opened.grade
 
 
 class Recording:
@@ -1125,11 +1158,12 @@ def _tidy_exit() -> Iterator[None]:
             sys.stdout.close()
         _stop(" ".join(filter(None, [error.strerror or str(error), error.filename])))
     except Exception as error:
+        from autograder.batch import NoCluster
         from autograder.sandbox.client import IsolationUnavailable
 
-        if not isinstance(error, IsolationUnavailable):
+        if not isinstance(error, NoCluster | IsolationUnavailable):
             raise
-        _stop(str(error), 3)
+        _stop(str(error), 2 if isinstance(error, NoCluster) else 3)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from autograder.sandbox.client import (
     Worker,
 )
 from autograder.sandbox.messages import CellDone, Limits, results
-from autograder.submission import Cell, Submission, UnreadableNotebook, read_file, read_submission
+from autograder.submission import Cell, Submission, UnreadableNotebook, bytes_of, read_submission
 
 MAX_LOSSES = 8
 KEPT_BYTES = 16 * 2**20  # of all cells' outputs together
@@ -72,7 +72,7 @@ def grade(
 
 
 def grade_with_outputs(
-    notebook: Path | bytes,
+    notebook: Path | bytes | UnreadableNotebook,
     assignment: Assignment,
     *,
     sandbox: Sandbox,
@@ -86,7 +86,7 @@ def grade_with_outputs(
     faults: list[Fault] = []
     outputs: dict[int, list[dict[str, Any]]] = {}
     try:
-        data = notebook if isinstance(notebook, bytes) else read_file(notebook)
+        data = bytes_of(notebook)
         submission = read_submission(data, assignment)
     except UnreadableNotebook as error:
         reason = str(error)[:1].upper() + str(error)[1:] + "."

@@ -48,8 +48,7 @@ class Store:
     ) -> None:
         self._folder = folder
         self._depends_on = {
-            **_code(assignment.name),
-            **_versions(),
+            **depends_on(assignment.name),
             "seed": f"{seed}",
             "isolation": isolation,
         }
@@ -68,16 +67,24 @@ class Store:
 
     def changes(self, kept: Kept) -> list[str]:
         """What a result depended on that is otherwise now. Empty where the file doesn't tell."""
-        if not kept.depends_on:
-            return []
-        names = dict.fromkeys([*kept.depends_on, *self._depends_on])
-        return [n for n in names if kept.depends_on.get(n) != self._depends_on.get(n)]
+        return differences(kept.depends_on, self._depends_on) if kept.depends_on else []
 
     def put(self, key: str, graded: Graded) -> None:
         """Keeps a result. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         kept = Kept(graded.report, graded.outputs, self._depends_on)
         write_whole(self._folder / f"{key}.json", [msgspec.json.encode(kept)])
+
+
+def depends_on(assignment: str) -> dict[str, str]:
+    """What any result depends on here, by name: the digests of the code, the packages' versions."""
+    return {**_code(assignment), **_versions()}
+
+
+def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    """The names of what is not the same in both."""
+    names = dict.fromkeys([*one, *other])
+    return [name for name in names if one.get(name) != other.get(name)]
 
 
 def _versions() -> dict[str, str]:

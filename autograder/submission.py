@@ -148,6 +148,13 @@ def read_file(path: Path) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
+def bytes_of(notebook: Path | bytes | UnreadableNotebook) -> bytes:
+    """A notebook's bytes; raises UnreadableNotebook, also one that was met where it was read."""
+    if isinstance(notebook, UnreadableNotebook):
+        raise notebook
+    return notebook if isinstance(notebook, bytes) else read_file(notebook)
+
+
 def read_submission(data: bytes, assignment: Assignment) -> Submission:
     """Reads a notebook's bytes; raises UnreadableNotebook where they are none."""
     faults: list[Fault] = []

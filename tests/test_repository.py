@@ -25,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # imports from its own layer and from those below it. "" is autograder/__init__.py.
 LAYERS = [
     ["", "cli"],
-    ["demo", "doctor", "verify"],
+    ["cluster", "demo", "doctor", "verify"],
     ["survivors"],
     ["adapters", "batch", "build", "leaks", "store", "students"],
     ["grade"],
@@ -126,6 +126,7 @@ def requirements(lines: list[str]) -> dict[str, Requirement]:
 
 
 DEPENDENCIES = requirements(PROJECT["dependencies"])
+CLUSTER = requirements(PROJECT["optional-dependencies"]["cluster"])
 DEV = requirements(PROJECT["optional-dependencies"]["dev"])
 PINS = requirements(
     [
@@ -147,9 +148,9 @@ def test_conda_users_get_the_dependencies_of_pyproject():
     assert conda == {name: r for name, r in DEPENDENCIES.items() if name != "torch"}
 
 
-@pytest.mark.parametrize("name", DEPENDENCIES | DEV)
+@pytest.mark.parametrize("name", DEPENDENCIES | CLUSTER | DEV)
 def test_each_dependency_is_pinned_within_its_range(name):
-    for wanted in filter(None, (DEPENDENCIES.get(name), DEV.get(name))):
+    for wanted in filter(None, (needs.get(name) for needs in (DEPENDENCIES, CLUSTER, DEV))):
         assert name in PINS, f"{wanted} of pyproject.toml is not in requirements.txt"
         (pin,) = PINS[name].specifier
         assert pin.version in wanted.specifier, f"{PINS[name]} is not within {wanted}"
@@ -183,9 +184,9 @@ def test_pins_install_on_the_first_python_that_the_project_supports():
     ("folder", "allowed"),
     [
         ("lib", DEPENDENCIES),
-        ("autograder", DEPENDENCIES),
+        ("autograder", DEPENDENCIES | CLUSTER),
         ("solutions", DEPENDENCIES),
-        ("tests", DEPENDENCIES | DEV),
+        ("tests", DEPENDENCIES | CLUSTER | DEV),
         ("benchmarks", DEPENDENCIES | DEV),
     ],
 )
