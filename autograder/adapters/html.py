@@ -5,6 +5,7 @@ Whatever came from students is escaped, and the page's own policy forbids script
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -184,18 +185,19 @@ def _remark(report: Report) -> str:
 
 
 def _failed_checks(reports: Sequence[Report]) -> str:
-    judged = [r for r in reports if r.status == "graded"]
-    parts = [f'<p class="soft">Of {len(judged)} graded submissions.</p>']
-    for name in _exercises(reports):
-        failed: dict[str, int] = {}
-        for report in judged:
-            for exercise in report.exercises:
-                for check in exercise.checks if exercise.name == name else []:
-                    failed.setdefault(check.statement, 0)
-                    failed[check.statement] += not check.passed
+    judged = 0
+    by_exercise: dict[str, Counter[str]] = {}
+    for report in reports:
+        judged += report.status == "graded"
+        for exercise in report.exercises:
+            failed = by_exercise.setdefault(exercise.name, Counter())
+            for check in exercise.checks if report.status == "graded" else []:
+                failed[check.statement] += not check.passed
+    parts = [f'<p class="soft">Of {judged} graded submissions.</p>']
+    for name, failed in by_exercise.items():
         parts.append(f"<h3>{escape(name)}</h3>")
-        for statement, count in sorted(failed.items(), key=lambda item: -item[1]):
-            share = 100 * count / len(judged)
+        for statement, count in failed.most_common():
+            share = 100 * count / judged
             parts.append(
                 f'<div class="failed"><span>{escape(statement)}</span>'
                 f'<div class="track"><div class="bar" style="width:{share:.1f}%"></div></div>'
