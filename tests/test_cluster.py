@@ -4,6 +4,7 @@ What it gives is what grading here gives; workers may die; one that differs grad
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -150,11 +151,32 @@ def expected(entries, convolution) -> dict[int, Report]:
 
 def kill(opened: Cluster) -> list[int]:
     """Kills all workers, as a machine without memory does; says who they were."""
-    pids = list(opened._client.run(os.getpid).values())
+    pids = list(opened._client.run(os.getpid, on_error="ignore").values())
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return pids
+
+
+@contextmanager
+def whenever_one_is_in_hand(opened: Cluster, do: Callable, *arguments: object) -> Iterator[None]:
+    """Does something each time when a worker has a submission in hand."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            with suppress(Exception):  # whatever comes of asking a cluster that breaks
+                given = opened._client.processing().values()
+                if any("_grade-" in key for keys in given for key in keys):
+                    do(*arguments)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 # The same as here.
@@ -198,21 +220,8 @@ def test_workers_that_are_killed_lose_and_double_nothing(opened, entries, expect
 def test_a_submission_whose_workers_are_killed_again_and_again_is_reported_as_such(
     opened, convolution, solution
 ):
-    done = threading.Event()
-
-    def keep_killing() -> None:
-        while not done.wait(0.2):
-            for busy in opened._client.processing().values():
-                if any("_grade-" in key for key in busy):
-                    kill(opened)
-
-    killer = threading.Thread(target=keep_killing)
-    killer.start()
-    try:
+    with whenever_one_is_in_hand(opened, kill, opened):
         ((_, graded),) = grade_all([Entry("ada", solution)], convolution, elsewhere=opened.grade)
-    finally:
-        done.set()
-        killer.join()
     assert graded.report.status == "failed"
     assert "ended 4 times" in graded.report.faults[0].message
 
@@ -228,12 +237,13 @@ def test_a_cluster_that_is_gone_ends_the_grading(tmp_path, convolution, monkeypa
             running(*workers(tmp_path / "workers", address, "--no-nanny", "--nthreads=1")),
             Cluster(address) as opened,
         ):
-            if doomed == "workers":
-                end = threading.Timer(8, kill, [opened])
-            else:
-                end = threading.Timer(8, opened._client.run_on_scheduler, [os._exit, 1])
-            end.start()
-            with pytest.raises(NoCluster, match=rf"{doomed}.* gone.*What is done is kept"):
+            end = (kill, opened)
+            if doomed == "scheduler":
+                end = (opened._client.run_on_scheduler, os._exit, 1)
+            with (
+                whenever_one_is_in_hand(opened, *end),
+                pytest.raises(NoCluster, match=rf"{doomed}.* gone.*What is done is kept"),
+            ):
                 list(grade_all([Entry("ada", hanging)], convolution, elsewhere=opened.grade))
 
 
@@ -325,7 +335,9 @@ def test_an_interrupted_run_goes_on_where_it_was(address, convolution, solution,
     times = {path: path.stat().st_mtime_ns for path in kept.glob("*.json")}
     assert first.returncode == 130
     assert "Traceback" not in errors
-    assert f"interrupted: {len(times)} of 12 are graded" in errors
+    told = re.search(r"interrupted: (\d+) of 12 are graded", errors)
+    assert told
+    assert 0 <= len(times) - int(told[1]) <= 1  # one may have been kept, and not yet told
 
     second = gradus(*words, cwd=tmp_path)
     _, errors = second.communicate(timeout=120)
