@@ -96,21 +96,22 @@ class Cluster:
         grounds = self._common_grounds(assignment.name, grading)
         waiting = deque(indices)
         given: dict[Future[Any], int] = {}
+        done: list[tuple[int, Future[Any]]] = []
         try:
-            while waiting or given:
+            while waiting or given or done:
                 free = max(len(self._workers()), 1) - len(given)
-                for _ in range(min(free, len(waiting))):
+                for _ in range(min(free, len(waiting))):  # first: who takes results takes time
                     index = waiting.popleft()
                     entry = _portable(entries[index])
                     given[self._submit(_grade, entry, grading, grounds)] = index
-                for future in self._done(given):
-                    index = given.pop(future)
+                for index, future in done:
                     try:
                         yield index, self._result(future)
                     except KilledWorker as error:
                         how = "on the cluster; perhaps its memory is full, then fewer workers help"
                         times = error.allowed_failures + 1
                         yield index, given_up(entries[index], assignment, grading.seed, times, how)
+                done = [(given.pop(future), future) for future in self._done(given)]
         finally:
             with contextlib.suppress(OSError, TimeoutError, CancelledError):
                 self._client.cancel(list(given), force=True)
@@ -160,6 +161,8 @@ class Cluster:
     def _done(self, futures: Iterable[Future[Any]]) -> list[Future[Any]]:
         """Those that are done; waits for one, but only so long that what happens can be seen."""
         futures = list(futures)
+        if not futures:
+            return []
         try:
             with contextlib.suppress(TimeoutError):
                 wait(futures, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")

@@ -113,13 +113,14 @@ class Run:
                 *(sys.executable, "-m", "autograder.cli", "grade", NAME),
                 *("--cluster", address, "--json", "reports.jsonl"),
             ]
-            _, _, finished = run([*command, *["warm-up.ipynb"] * workers], folder, self._deadline)
+            *_, finished = run([*command, *["warm-up.ipynb"] * workers], folder, self._deadline)
             if not finished:
                 raise OutOfTime
             before = len(list(results.glob("*.json")))
-            seconds, client, finished = run([*command, "submitted"], folder, self._deadline)
+            seconds, client, used, finished = run([*command, "submitted"], folder, self._deadline)
             noted["graded"] = noted.get("graded", 0) + len(list(results.glob("*.json"))) - before
             noted["seconds"] = noted.get("seconds", 0) + seconds
+            noted["used"] = noted.get("used", 0) + used
             for what, megabytes in {"client": client, **peaks(*processes)}.items():
                 noted[what] = max(noted.get(what, 0), megabytes)
             noted["parts"] = noted.get("parts", 0) + 1
@@ -147,13 +148,15 @@ class Run:
     def print_sizes(self, sizes: list[int]) -> None:
         """The table of a class that grows."""
         table = Table(title=f"A class that grows, {available_processors()} workers")
-        for column in ("class", "newly graded", "time", "for each of these", "in parts", *MEMORY):
+        columns = ("class", "newly graded", "time", "for each", "in parts", "client's processor")
+        for column in (*columns, *MEMORY):
             table.add_column(column, justify="right")
         for size in sizes:
             noted = self.measured[f"growing {size}"]
             each = 1000 * noted["seconds"] / noted["graded"]
             cells = (f"{noted['graded']:.0f}", f"{noted['seconds']:.0f} s", f"{each:.0f} ms")
-            table.add_row(f"{size}", *cells, f"{noted['parts']:.0f}", *memory(noted))
+            cells += (f"{noted['parts']:.0f}", f"{noted['used']:.1f} s")
+            table.add_row(f"{size}", *cells, *memory(noted))
         Console(width=120).print(table)
 
     def print_kinds(self) -> None:
@@ -281,14 +284,16 @@ def cluster(
         yield address, (processes[0], processes[1])
 
 
-def run(command: list[str], folder: Path, deadline: float) -> tuple[float, float, bool]:
+def run(command: list[str], folder: Path, deadline: float) -> tuple[float, float, float, bool]:
     """Runs a command until it ends or the time does; returns its seconds, the megabytes that it
-    had at most, and whether it came to its end."""
-    started, peak, stopped = time.monotonic(), 0.0, False
+    had at most, the seconds for which it had a processor, and whether it came to its end."""
+    started, peak, used, stopped = time.monotonic(), 0.0, 0.0, False
     process = start(command, folder)
     try:
         while process.poll() is None:
             peak = max(peak, peak_megabytes(process.pid))
+            with contextlib.suppress(psutil.Error):
+                used = max(used, sum(psutil.Process(process.pid).cpu_times()[:2]))
             time.sleep(0.05)
             if time.monotonic() > deadline and not stopped:
                 stopped = True
@@ -299,7 +304,7 @@ def run(command: list[str], folder: Path, deadline: float) -> tuple[float, float
         process.wait()
     if process.returncode and not stopped:
         raise SystemExit(f"{' '.join(command)} failed; see {folder / 'log'}")
-    return time.monotonic() - started, peak, not stopped
+    return time.monotonic() - started, peak, used, not stopped
 
 
 def peaks(scheduler: subprocess.Popen[bytes], nannies: subprocess.Popen[bytes]) -> dict[str, float]:
