@@ -259,6 +259,7 @@ class Grader:
         torch.set_num_threads(1)
         self._assignment = assignment
         self._grading = grading
+        self._asked = grading.isolation
         self._stack = contextlib.ExitStack()
         self._sandbox: Sandbox | None = None
 
@@ -275,9 +276,13 @@ class Grader:
 
     def turn_to(self, assignment: Assignment, grading: Grading) -> None:
         """Grades for something else from now on; the sandbox stays, where it serves."""
-        if grading.isolation != self._grading.isolation:
+        asked = grading.isolation
+        if asked == self._asked:  # and what was had for that, once, is kept to
+            had = self._grading
+            grading = replace(grading, isolation=had.isolation, isolated=had.isolated)
+        else:
             self.close()
-        self._assignment, self._grading = assignment, grading
+        self._assignment, self._grading, self._asked = assignment, grading, asked
 
     def sandbox(self) -> Sandbox:
         """The sandbox, opened where it is not. Raises IsolationUnavailable."""
