@@ -274,7 +274,8 @@ def test_a_worker_that_joins_later_and_differs_grades_nothing(opened, solution):
 def in_worker(opened: Cluster, code: str) -> None:
     """Makes one of the workers another one."""
     address = min(opened._client.nthreads())
-    opened._client.run(exec, f"from autograder import batch, cluster\n{code}", workers=[address])
+    code = f"from autograder import batch, cluster\n{code}"
+    opened._client.run(exec, code, {}, workers=[address])  # one namespace, as in a module
 
 
 def test_workers_that_isolate_by_different_means_are_refused(opened, convolution, solution):
@@ -318,7 +319,7 @@ def test_a_worker_with_two_threads_is_refused(opened, address, convolution, solu
 
 
 def test_an_interrupted_run_goes_on_where_it_was(address, convolution, solution, tmp_path):
-    students = [f"student{number}" for number in range(12)]
+    students = [f"student{number:02}" for number in range(12)]
     for number, student in enumerate(students):
         notebook = solution_notebook(convolution)
         notebook.cells.append(nbformat.v4.new_markdown_cell(f"By student {number}."))
