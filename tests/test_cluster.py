@@ -204,6 +204,7 @@ def test_workers_keep_their_warm_parents(opened, solution, convolution):
 # Workers that die.
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_lose_and_double_nothing(opened, entries, expected, convolution):
     reports, killed = [], []
     for index, graded in grade_all(entries, convolution, seed=7, elsewhere=opened.grade):
@@ -318,6 +319,7 @@ def test_a_worker_with_two_threads_is_refused(opened, address, convolution, solu
 # The command.
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(address, convolution, solution, tmp_path):
     students = [f"student{number:02}" for number in range(12)]
     for number, student in enumerate(students):

@@ -297,7 +297,20 @@ def test_when_finished_names_the_function_that_is_still_empty(
     assert "finish zero_pad2d first" in capsys.readouterr().out
 
 
+def test_when_finished_names_what_a_cell_above_has_not_made(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for block in ("forecast + 1", "[forecast for _ in range(2)]"):
+        exec(f"with plots.when_finished():\n    {block}", {"plots": plots})
+        assert "a cell above makes forecast;" in capsys.readouterr().out
+
+
 def test_when_finished_lets_other_errors_through() -> None:
+    def misspelt() -> None:
+        wieght  # type: ignore[name-defined] # noqa: B018, F821
+
+    with pytest.raises(NameError, match="wieght"), plots.when_finished():
+        misspelt()
     with pytest.raises(ZeroDivisionError), plots.when_finished():
         _ = 1 / 0
     with pytest.raises(NotImplementedError, match="Long"), plots.when_finished():

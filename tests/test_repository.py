@@ -173,7 +173,7 @@ def test_pins_install_on_the_first_python_that_the_project_supports():
     refused = [
         f"{package.name} {package.version} wants Python {wanted}"
         for package in installed
-        if (wanted := package.metadata["Requires-Python"])
+        if (wanted := package.metadata.get("Requires-Python"))
         and f"{first.version}.0" not in SpecifierSet(wanted)
     ]
     assert len(installed) > len(DEPENDENCIES)

@@ -29,10 +29,11 @@ LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (RED, ":"), (PINK, "-"), (S
 
 @contextmanager
 def when_finished() -> Iterator[None]:
-    """Runs its block, and says which function to write first where one is not finished yet.
+    """Runs its block, and says what to do first where a cell above is not finished yet.
 
-    Not finished means that it still raises the empty NotImplementedError of the notebook as it was
-    handed out; every other error passes through.
+    Not finished means that a function still raises the empty NotImplementedError of the notebook as
+    it was handed out, or that the block itself uses a name that no cell has made; every other error
+    passes through.
     """
     try:
         yield
@@ -41,6 +42,13 @@ def when_finished() -> Iterator[None]:
             raise
         name = traceback.extract_tb(error.__traceback__)[-1].name
         print(f"Nothing to see yet: finish {name} first, then run this cell again.")
+    except NameError as error:
+        if not traceback.extract_tb(error.__traceback__)[-1].name.startswith("<"):
+            raise  # a function's own mistake; <module> and <listcomp> are the block
+        print(
+            f"Nothing to see yet: a cell above makes {error.name}; finish and run that first, then "
+            "run this cell again."
+        )
 
 
 def images(

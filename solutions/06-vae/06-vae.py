@@ -557,19 +557,20 @@ def nats(model: nn.Module, x: torch.Tensor) -> tuple[float, float]:
 
 
 with plots.when_finished():
-    models, rows = {}, []
+    trained, rows = {}, []
     for beta in (0.0, 1.0, 10.0):
-        models[beta] = VAE(64, 128, 8)
+        trained[beta] = VAE(64, 128, 8)
         losses = train_vae(
-            models[beta], train, 1000, 128, 2e-3, beta, torch.Generator().manual_seed(0)
+            trained[beta], train, 1000, 128, 2e-3, beta, torch.Generator().manual_seed(0)
         )
-        nll, kl = nats(models[beta], test)
-        active = int((models[beta].encode(test)[0].var(dim=0) > 0.01).sum())
+        nll, kl = nats(trained[beta], test)
+        active = int((trained[beta].encode(test)[0].var(dim=0) > 0.01).sum())
         rows.append(
             f"β = {beta:4}:  nll {nll:6.2f} + kl {kl:6.2f} = {nll + kl:6.2f} nats; {active} of 8 units active"
         )
         if beta == 1:
             figure = plots.curves({"loss of the batch": losses}, xlabel="step", ylabel="nats")
+    models = trained
     print("\n".join(rows))
 
 # %% tags=["experiment"]
