@@ -935,7 +935,7 @@ def mutants(
                 try:
                     surveys[assignment.name] = survey(
                         assignment,
-                        exercise or (),
+                        exercise or [each.name for each in assignment.exercises],
                         jobs=jobs or available_processors(),
                         progress=partial(_advance, bar, task),
                     )

@@ -95,13 +95,17 @@ class Survey:
         """Survivors that nobody has explained, and explanations of what is no survivor."""
         if self.unchanged.check:
             yield f"the solution of {self.exercise}, judged alone, fails {self.unchanged.check}"
-        survivors = {mutant.name for mutant in self.survivors}
-        known = {mutant.name for mutant in self.sample}
-        for name in sorted(survivors - self.explained.keys()):
-            yield f"generated mutant of {self.exercise} survives: {name}"
-        for name in sorted(self.explained.keys() - survivors):
-            what = "does not survive" if name in known else "is not judged"
-            yield f"survivors.toml explains a mutant of {self.exercise} that {what}: {name}"
+        for mutant in self.survivors:
+            if mutant.name not in self.explained:
+                yield f"generated mutant of {self.exercise} survives: {mutant.name}"
+        made = {mutant.name for mutant in self.generation.mutants}
+        for name in self.explained:
+            judged = self.judged.get(name)
+            # One that took too long may survive on a faster machine.
+            killed = judged is not None and judged.check and judged.lost != "timeout"
+            if killed or name not in made:
+                what = "does not survive" if killed else "is not made"
+                yield f"survivors.toml explains a mutant of {self.exercise} that {what}: {name}"
 
 
 def reviewed(assignment: str, path: Path = REVIEWED) -> dict[str, dict[str, Explained]]:
@@ -137,8 +141,7 @@ def survey(
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Survey]:
     """Judges the generated mutants of these exercises, of all that don't train where none is named;
-    calls `progress`
-    after each. Raises IsolationUnavailable, BuildError and ReviewError."""
+    calls `progress` after each. Raises IsolationUnavailable, BuildError and ReviewError."""
     sources = solution_sources(assignment)
     names = [e.name for e in assignment.exercises if not exercises or e.name in exercises]
     surveys = {name: Survey(name, mutants_of(name, sources[name])) for name in names}
@@ -264,8 +267,8 @@ survivor computes *the same* for all that its exercise allows, or differs in wha
 leaves *open*: a person has looked at it, and `autograder/misconceptions/survivors.toml` says why.
 `gradus verify` fails where one is not explained. The share is killed / judged, and the judged are
 made - equivalent - not judged: explained survivors count as not killed. The last column leaves the
-explained ones out: it is the share of those that are wrong. *Not judged* are the exercises that
-train models, where a survivor takes half a minute: `gradus mutants NAME --exercise EXERCISE` does.
+explained ones out: it is the share of those that are wrong. *Not judged* are those of exercises
+that train models, where `gradus verify` prints this table: there, a survivor takes half a minute.
 
 A name says which line of the solution was changed, docstrings and comments not counted, and how.
 

@@ -9,7 +9,7 @@ which then runs from the command's start to its end.
 It may be stopped by Ctrl-C or by --seconds, also within a grading, and goes on where it was when it
 is run again with the same folder. The workers are new each time.
 
-    .venv/bin/python benchmarks/scale.py FOLDER [--students 2000] [--few 100] [--seconds 3600]
+    .venv/bin/python benchmarks/scale.py [FOLDER] [--students 2000] [--few 100] [--seconds 3600]
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class OutOfTime(Exception):
 def main() -> None:
     """Measures what is not measured yet, then prints the tables."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    default = ROOT / "test-artifacts" / "scale"
+    parser.add_argument("folder", type=Path, nargs="?", default=default)
     parser.add_argument("--students", type=int, default=2000)
     parser.add_argument("--few", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=float("inf"))

@@ -719,7 +719,7 @@ def test_of_500_of_which_50_hang_all_get_the_result_that_they_would_alone(
     convolution, kinds, undisturbed, scratch, monkeypatch, keep
 ):
     limits = Limits(cell_seconds=2.0, call_seconds=3.0)
-    spins = "while True:\n    pass"
+    spins = "while True: pass"
     hanging = [
         notebook(convolution, quiz=spins),
         notebook(convolution, receptive_field=f"def receptive_field(layers):\n    {spins}"),

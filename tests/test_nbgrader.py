@@ -239,10 +239,12 @@ def course(tmp_path_factory, convolution) -> Iterator[Course]:
         home = base / "homes" / student.name
         home.mkdir(parents=True)
         shutil.copy(root / "nbgrader_config.py", home)
-        nbgrader(home, "fetch_assignment", NAME)
-        handed_out = home / NAME / FILE
-        assert handed_out.read_bytes() == (root / "assignments" / NAME / FILE).read_bytes()
-        handed_out.unlink()
+        if student is CLASS[0]:  # the others have the same, and nbgrader takes its time
+            nbgrader(home, "fetch_assignment", NAME)
+            handed_out = home / NAME / FILE
+            assert handed_out.read_bytes() == (root / "assignments" / NAME / FILE).read_bytes()
+            handed_out.unlink()
+        (home / NAME).mkdir(exist_ok=True)
         (home / NAME / student.file).write_bytes(submission_of(student, convolution, root))
         (home / NAME / "notes.txt").write_text("an extra file")
         nbgrader(home, "submit", NAME, "--student", student.name)
