@@ -323,7 +323,7 @@ def keep(request) -> Iterator[dict[str, Counter[str]]]:
     request.config.cache.set(f"{TABLE}/{request.node.name}", rows)
 
 
-SIZES = [pytest.param(0, 8), *(pytest.param(n, 60, marks=pytest.mark.slow) for n in range(1, 21))]
+SIZES = [pytest.param(0, 5), *(pytest.param(n, 60, marks=pytest.mark.slow) for n in range(1, 21))]
 
 
 @pytest.fixture
