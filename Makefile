@@ -10,8 +10,7 @@ include setup.mk
 setup: $(INSTALLED) ## make .venv/ and install everything in it (again only when the pins change)
 
 CHECK = $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-# Three for two cores: the tests of what hangs wait.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Chromium, for tests/browser, which are skipped where there is none. It is looked for once: root
 # gets the system's where there is one, others Playwright's, in their own cache.

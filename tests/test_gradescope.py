@@ -309,7 +309,7 @@ def graded(tmp_path, monkeypatch, sandbox, convolution):
 
     def run(scored: bool = True, **files: bytes) -> dict:
         for name, content in files.items():
-            path = tmp_path / "submission" / name.replace("__", "/")
+            path = tmp_path / "submission" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(f"{path.name}.ipynb").write_bytes(content)
         assert gradescope.main(NAME, tmp_path) == 0
@@ -339,19 +339,19 @@ def test_a_broken_file_gets_no_points_and_the_reason(graded, convolution):
 
 
 def test_of_several_notebooks_none_is_guessed(graded, convolution):
-    (test,) = graded(one=notebook(convolution), week2__two=b"{}")["tests"]
+    (test,) = graded(one=notebook(convolution), **{"week2/two": b"{}"})["tests"]
     assert test["score"] == 0
     assert test["output"].startswith("There are 2 notebooks: one.ipynb, week2/two.ipynb.")
 
 
 def test_the_notebook_of_the_assignments_name_is_the_submission(graded, convolution):
-    files = {"scratch": b"{}", f"homework__{NAME}": notebook(convolution)}
+    files = {"scratch": b"{}", f"homework/{NAME}": notebook(convolution)}
     assert score(graded(**files)) == 100
 
 
 def test_a_checkpoint_and_a_macs_copies_are_no_submission(graded, convolution):
     files = {"mine": notebook(convolution)}
-    files |= {".ipynb_checkpoints__mine-checkpoint": b"{}", "._mine": b"", "__MACOSX__mine": b""}
+    files |= {".ipynb_checkpoints/mine-checkpoint": b"{}", "._mine": b"", "__MACOSX/mine": b""}
     assert score(graded(**files)) == 100
 
 

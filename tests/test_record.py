@@ -766,6 +766,7 @@ def test_a_graded_notebook_that_says_nonsense_of_its_grading_is_not_believed(
     path = course / "autograded" / "cem" / NAME / FILE
     content = json.loads(path.read_bytes())
     content["metadata"]["gradus"] = {"result": "../../elsewhere", "score": "97", "seed": -1}
+    path.chmod(0o644)  # nbgrader leaves it read-only
     path.write_text(json.dumps(content))
     done = regrade()
     assert (done.exit_code, regrade.graded) == (0, ["cem"])
