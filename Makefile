@@ -40,7 +40,7 @@ demo: setup ## grade a made-up class in the sandbox and write an HTML report
 build: setup ## make assignments/ from solutions/
 	$(BIN)/gradus build
 
-bench: setup ## run every benchmark; it takes an hour
+bench: setup ## run every benchmark; the longest takes half an hour
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file" || exit 1; done
 
 clean: ## remove all that these targets made, .venv/ too

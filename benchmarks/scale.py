@@ -86,6 +86,7 @@ def main() -> None:
     run.print_workers(arguments.few)
     run.print_sizes(sizes)
     run.print_kinds()
+    print(f"kept in {arguments.folder}; delete it to measure anew")
 
 
 class Run:

@@ -306,11 +306,10 @@ def test_when_finished_names_what_a_cell_above_has_not_made(
 
 
 def test_when_finished_lets_other_errors_through() -> None:
-    def misspelt() -> None:
-        wieght  # type: ignore[name-defined] # noqa: B018, F821
-
-    with pytest.raises(NameError, match="wieght"), plots.when_finished():
-        misspelt()
+    for misspelt in ("wieght", "[wieght for _ in range(2)]"):
+        block = f"def f():\n    return {misspelt}\nwith plots.when_finished():\n    f()"
+        with pytest.raises(NameError, match="wieght"):
+            exec(block, {"plots": plots})
     with pytest.raises(ZeroDivisionError), plots.when_finished():
         _ = 1 / 0
     with pytest.raises(NotImplementedError, match="Long"), plots.when_finished():

@@ -43,7 +43,8 @@ def when_finished() -> Iterator[None]:
         name = traceback.extract_tb(error.__traceback__)[-1].name
         print(f"Nothing to see yet: finish {name} first, then run this cell again.")
     except NameError as error:
-        if not traceback.extract_tb(error.__traceback__)[-1].name.startswith("<"):
+        frames = traceback.extract_tb(error.__traceback__)
+        if any(not f.name.startswith("<") for f in frames if f.filename != __file__):
             raise  # a function's own mistake; <module> and <listcomp> are the block
         print(
             f"Nothing to see yet: a cell above makes {error.name}; finish and run that first, then "
