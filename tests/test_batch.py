@@ -187,6 +187,7 @@ def helpers() -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow  # test_faults kills graders in the quick part
 def test_two_processes_report_what_one_does_even_where_they_are_killed(
     convolution, warm, solution, scratch
 ):

@@ -351,6 +351,7 @@ def test_an_interrupted_run_goes_on_where_it_was(address, convolution, solution,
     assert [(report.student, report.score) for report in reports] == [(s, 100) for s in students]
 
 
+@pytest.mark.slow
 def test_what_a_cluster_graded_is_recorded(address, convolution, solution, tmp_path):
     shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
     with chdir(str(tmp_path)):

@@ -1,9 +1,13 @@
-"""The grader graded: right solutions get all points, wrong ones lose theirs, and only theirs."""
+"""The grader graded: right solutions get all points, wrong ones lose theirs, and only theirs.
+
+`gradus verify` grades every wrong and every unusual solution alone, and the solution on thirty
+seeds. Here one of each exercise share a notebook; the slow tests give the wrong ones other seeds.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import groupby, zip_longest
 
@@ -18,6 +22,7 @@ from autograder.sandbox.client import Sandbox
 from autograder.verify import lesson_problems, lost, notebook_with
 
 AT_ONCE = 5  # mutants of each exercise
+SEEDS = range(1, 4)
 
 
 @cache
@@ -29,30 +34,19 @@ def made(name: str) -> Assignment:
 TRAINED = [name for name in TOPICS if any(item.check.trains for item in made(name).checks)]
 
 
-def each_mutant() -> list:
-    """Every mutant. Of 02-convolution, where nothing is trained, the first of each exercise, which
-    are the subtlest, are graded at once; the others wait for `make test-all`."""
-    params = []
-    for name, topic in TOPICS.items():
-        for _, group in groupby(made(name).mutants, key=lambda mutant: mutant.exercise):
-            for number, mutant in enumerate(group):
-                at_once = topic == "convolution" and number < AT_ONCE
-                marks = [] if at_once else [pytest.mark.slow]
-                title = f"{topic}: {mutant.exercise}: {mutant.name}"
-                params.append(pytest.param(name, mutant, id=title, marks=marks))
-    return params
+def subtlest_mutants(name: str) -> list:
+    """The first of each exercise, which are the subtlest."""
+    return [
+        pytest.param(mutant, id=f"{mutant.exercise}: {mutant.name}")
+        for _, group in groupby(made(name).mutants, key=lambda mutant: mutant.exercise)
+        for mutant in list(group)[:AT_ONCE]
+    ]
 
 
-def one_of_each(variants: Callable[[Assignment], Sequence[tuple[str, str]]], at_once: int) -> list:
-    """Notebooks with the first variant of each exercise, with the second of each, and so on."""
-    params = []
-    for name, topic in TOPICS.items():
-        groups = groupby(variants(made(name)), key=lambda variant: variant[0])
-        for number, column in enumerate(zip_longest(*(list(group) for _, group in groups))):
-            marks = [] if number < at_once else [pytest.mark.slow]
-            title = f"{topic}: number {number + 1} of each"
-            params.append(pytest.param(name, dict(filter(None, column)), id=title, marks=marks))
-    return params
+def one_of_each(variants: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """The first variant of each exercise, the second of each, and so on."""
+    groups = [list(group) for _, group in groupby(variants, key=lambda variant: variant[0])]
+    return [dict(filter(None, column)) for column in zip_longest(*groups)]
 
 
 def mutants(assignment: Assignment) -> list[tuple[str, str]]:
@@ -93,20 +87,11 @@ def test_the_release_holds_no_line_of_a_solution(assignment: Assignment) -> None
     assert [line for line in telling if line in released] == []
 
 
-@pytest.mark.parametrize("seed", range(1))
-def test_the_solution_gets_all_points(seed: int, assignment: Assignment, sandbox: Sandbox) -> None:
-    report = grade_with({}, assignment, sandbox, seed)
+def test_the_solution_gets_all_points(assignment: Assignment, sandbox: Sandbox) -> None:
+    report = grade_with({}, assignment, sandbox)
     assert lost(report) == {}
     assert report.score == 100
     assert report.faults == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 30))
-def test_the_solution_gets_all_points_whatever_the_seed(
-    seed: int, assignment: Assignment, sandbox: Sandbox
-) -> None:
-    assert lost(grade_with({}, assignment, sandbox, seed)) == {}
 
 
 def test_the_release_gets_no_point(assignment: Assignment, sandbox: Sandbox) -> None:
@@ -139,40 +124,39 @@ def test_the_same_notebook_and_seed_give_the_same_report(name: str, sandbox: San
     assert Report.from_json(first.to_json()) == first
 
 
-@pytest.mark.parametrize(("name", "mutant"), each_mutant())
+@pytest.mark.parametrize("mutant", subtlest_mutants("02-convolution"))
 def test_a_wrong_solution_loses_points_in_its_exercise_and_only_there(
-    name: str, mutant: Mutant, sandbox: Sandbox
+    mutant: Mutant, sandbox: Sandbox
 ) -> None:
-    report = grade_with({mutant.exercise: mutant.source}, made(name), sandbox)
+    report = grade_with({mutant.exercise: mutant.source}, made("02-convolution"), sandbox)
     assert set(lost(report)) == {mutant.exercise}
 
 
-@pytest.mark.parametrize(("name", "sources"), one_of_each(mutants, at_once=1))
 def test_wrong_solutions_of_all_exercises_at_once_all_lose(
-    name: str, sources: dict[str, str], sandbox: Sandbox
+    assignment: Assignment, sandbox: Sandbox
 ) -> None:
-    assert set(lost(grade_with(sources, made(name), sandbox))) == set(sources)
+    first = one_of_each(mutants(assignment))[0]
+    assert set(lost(grade_with(first, assignment, sandbox))) == set(first)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 10))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_no_wrong_solution_is_lucky_with_another_seed(
     seed: int, assignment: Assignment, sandbox: Sandbox
 ) -> None:
     lucky = [
-        f"{mutant.exercise}: {mutant.name}"
-        for mutant in assignment.mutants
-        if set(lost(grade_with({mutant.exercise: mutant.source}, assignment, sandbox, seed)))
-        != {mutant.exercise}
+        (name, sources[name])
+        for sources in one_of_each(mutants(assignment))
+        for name in set(sources) - set(lost(grade_with(sources, assignment, sandbox, seed)))
     ]
     assert lucky == []
 
 
-@pytest.mark.parametrize(("name", "sources"), one_of_each(alternates, at_once=2))
+@pytest.mark.parametrize("number", [0, 1])
 def test_unusual_right_solutions_keep_all_points(
-    name: str, sources: dict[str, str], sandbox: Sandbox
+    number: int, assignment: Assignment, sandbox: Sandbox
 ) -> None:
-    report = grade_with(sources, made(name), sandbox)
+    report = grade_with(one_of_each(alternates(assignment))[number], assignment, sandbox)
     failed = [f"{e.name}: {c.message}" for e in report.exercises for c in e.checks if not c.passed]
     assert failed == []
 
