@@ -34,7 +34,7 @@ from autograder.submission import UnreadableNotebook, bytes_of
 CONNECT_SECONDS = 10.0
 ALONE_SECONDS = 60.0  # in which a worker may be started again, before we give up
 POLL_SECONDS = 1.0
-START_WORKERS = "start some with: dask worker ADDRESS --nworkers N --nthreads 1"
+START_WORKERS = "start some with: dask worker ADDRESS --nworkers N --nthreads 1 --memory-limit 0"
 
 
 @dataclass(frozen=True)

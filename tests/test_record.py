@@ -596,10 +596,8 @@ def kill_and_restart(course: Path, seconds: float) -> int:
     return again
 
 
-MOMENTS = [pytest.param(n, marks=[] if n == 11 else pytest.mark.slow) for n in range(20)]
-
-
-@pytest.mark.parametrize("number", MOMENTS)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(20))
 def test_a_run_killed_at_a_random_moment_goes_on_and_loses_nothing(
     number, template, undisturbed, tmp_path
 ):
