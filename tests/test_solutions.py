@@ -140,6 +140,7 @@ def test_wrong_solutions_of_all_exercises_at_once_all_lose(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_wrong_solution_is_lucky_with_another_seed(
     seed: int, assignment: Assignment, sandbox: Sandbox
