@@ -40,6 +40,7 @@ class Attack:
     again: str
     harms: str
     slow: str
+    ends: str
     source: str
 
     @classmethod
@@ -47,7 +48,7 @@ class Attack:
         source = path.read_text()
         found = dict(re.findall(r"^# (\w+): (.*)$", source, re.MULTILINE))
         words = [found.pop(key, "").split() for key in ("where", "costs")]
-        rest = [found.pop(key, "") for key in ("fault", "again", "harms", "slow")]
+        rest = [found.pop(key, "") for key in ("fault", "again", "harms", "slow", "ends")]
         assert not found, f"{path.name} says {found}, which nobody reads"
         return cls(path.stem, source.splitlines()[0].removeprefix("# "), *words, *rest, source)
 

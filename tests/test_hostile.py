@@ -94,11 +94,15 @@ def test_an_attack_gains_nothing_and_costs_nobody_else(attack, convolution, alon
         report = grade(data, convolution, sandbox=sandbox)
     next_one = grade(honest_notebook(convolution), convolution, sandbox=sandbox)
 
-    assert set(lost(report)) == attack.loses, told(report)
-    assert {n for n in lost(report) if not lost(report)[n]} >= attack.loses_whole, told(report)
-    assert report.score == 100 - sum(
-        e.max_score - e.score for e in report.exercises if e.name in attack.loses
-    )
+    if attack.ends and os.getuid() and sandbox.isolation != "namespaces":
+        assert report.score < 100
+        assert "wrote more files than a submission may" in told(report)
+    else:
+        assert set(lost(report)) == attack.loses, told(report)
+        assert {n for n in lost(report) if not lost(report)[n]} >= attack.loses_whole, told(report)
+        assert report.score == 100 - sum(
+            e.max_score - e.score for e in report.exercises if e.name in attack.loses
+        )
     if attack.fault:
         kind, where = attack.fault.split(" ", 1)
         found = [f for f in report.faults if f.kind == kind and where in f.where]

@@ -966,6 +966,14 @@ def test_an_answer_past_its_time_is_a_timeout(sandbox):
     assert caught.value.kind == "timeout"
 
 
+def test_a_worker_that_ends_when_it_is_to_fork_took_no_time(sandbox):
+    with sandbox.worker(0) as worker:
+        worker.run_cell("import os\nos.register_at_fork(before=lambda: os._exit(1))")
+        with pytest.raises(Lost) as caught:
+            worker.exercise("")
+    assert caught.value.kind == "crash"
+
+
 def test_waiting_for_a_processor_counts_for_no_call(sandbox):
     burn = (
         "import time\ndef f():\n    until = time.process_time() + 1.0\n"
@@ -977,7 +985,7 @@ def test_waiting_for_a_processor_counts_for_no_call(sandbox):
             worker.run_cell(burn)
             channel = worker.exercise("")
             busy = [sys.executable, "-c", "while True: pass"]
-            others += [subprocess.Popen(busy) for _ in range(BUSY)]
+            others += [subprocess.Popen(busy, start_new_session=True) for _ in range(BUSY)]
             started = time.monotonic()
             assert Subject(channel).f() == 1
             assert time.monotonic() - started > 1.5  # else nothing was shown

@@ -326,6 +326,7 @@ class Worker:
         try:
             self._signal(signal.SIGCONT)
             self._order(Fork(forbids), deadline, theirs.fileno())
+            theirs.close()  # open here, it would hide that the worker has ended
             handle = _receive_hello(ours, deadline)
             # Stopped before it has let go of the exercise's socket, it would hide its end.
             results.decode(receive_frame(self._channel, FRAME_BYTES, deadline))

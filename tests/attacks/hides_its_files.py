@@ -1,5 +1,6 @@
 # Writes files into folders that may not be listed, and a folder that may not be entered.
 # where: last
+# ends: without root or a file system of its own, nobody can look into its folders
 import os
 
 block = bytes(2**22)

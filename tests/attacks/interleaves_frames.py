@@ -9,7 +9,7 @@ frame = struct.pack(">I", len(frame)) + frame
 
 
 def write():
-    for _ in range(200):
+    for _ in range(40):
         for fd in range(3, 12):
             try:
                 os.write(fd, frame[:7])
